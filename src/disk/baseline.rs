@@ -1,0 +1,66 @@
+//! [`Baseline`]: what we put into the folder last.
+//!
+//! A file that is in the baseline and still looks as it did then is ours: it may be replaced or
+//! removed. Anything else is the user's. Without a baseline nothing is ours.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::fs::{FsError, Root, Stat};
+use super::layout::BASELINE;
+use super::record::{self, Loaded};
+use crate::model::path::RelPath;
+use crate::model::release::Release;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    pub release: Release,
+    /// The files of the release as they looked when they were installed or found equal.
+    pub files: BTreeMap<RelPath, Installed>,
+    /// The trash entry of the apply that made this baseline; a rollback undoes it.
+    pub applied_as: Option<String>,
+}
+
+/// How a file looked when its bytes were known to be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// Bytes.
+    pub length: u64,
+    /// Nanoseconds since 1970.
+    pub mtime_ns: i64,
+}
+
+impl Installed {
+    pub fn looks_like(self, stat: Stat) -> bool {
+        stat.is_file() && stat.length == self.length && stat.mtime_ns == self.mtime_ns
+    }
+}
+
+impl From<Stat> for Installed {
+    fn from(stat: Stat) -> Self {
+        Self { length: stat.length, mtime_ns: stat.mtime_ns }
+    }
+}
+
+impl Baseline {
+    /// Whether what stands at `path` is what we put there.
+    pub fn is_ours(&self, path: &RelPath, stat: Stat) -> bool {
+        self.files.get(path).is_some_and(|installed| installed.looks_like(stat))
+    }
+}
+
+/// Reads the baseline. A damaged one counts as none, so that nothing is taken for ours by mistake;
+/// it is left where it is, since looking changes nothing.
+pub fn peek(root: &Root) -> Result<Option<Baseline>, FsError> {
+    record::peek(root, BASELINE)
+}
+
+/// Reads the baseline and puts a damaged one aside.
+pub fn load(root: &Root) -> Result<Loaded<Baseline>, FsError> {
+    record::load(root, BASELINE)
+}
+
+pub fn save(root: &Root, path: &str, baseline: &Baseline) -> Result<(), FsError> {
+    record::save(root, path, baseline)
+}

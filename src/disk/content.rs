@@ -1,0 +1,122 @@
+//! Where the bytes of a manifest's files are read from: the live folder, staging, or both.
+//!
+//! Handles come from a small pool, so a pack of 100,000 files needs no more than a few of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::baseline::Installed;
+use super::fs::{Root, Stat, read_exact_at};
+use super::verify::Content;
+use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
+
+/// Open files per pool.
+const OPEN_FILES: usize = 64;
+
+/// A few open files, the longest unused one closed first.
+#[derive(Debug, Default)]
+pub struct Pool {
+    open: Mutex<VecDeque<(EntryIndex, Arc<File>)>>,
+}
+
+impl Pool {
+    /// The open file of an entry, opened by `open` when it is not in the pool.
+    pub fn get(
+        &self,
+        entry: EntryIndex,
+        open: impl FnOnce() -> io::Result<File>,
+    ) -> io::Result<Arc<File>> {
+        if let Some(file) = self.find(entry) {
+            return Ok(file);
+        }
+        let file = Arc::new(open()?);
+        let mut pool = self.lock();
+        pool.push_back((entry, Arc::clone(&file)));
+        if pool.len() > OPEN_FILES {
+            pool.pop_front();
+        }
+        Ok(file)
+    }
+
+    fn find(&self, entry: EntryIndex) -> Option<Arc<File>> {
+        let mut pool = self.lock();
+        let place = pool.iter().rposition(|(open, _)| *open == entry)?;
+        let found = pool.remove(place)?;
+        let file = Arc::clone(&found.1);
+        pool.push_back(found);
+        Some(file)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(EntryIndex, Arc<File>)>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The files as they lie in the pack's folder, read-only.
+#[derive(Debug)]
+pub struct Live {
+    root: Arc<Root>,
+    manifest: Arc<Manifest>,
+    pool: Pool,
+    /// How files must look to be read; a file that is not named here may look as it likes.
+    expected: BTreeMap<EntryIndex, Installed>,
+}
+
+impl Live {
+    pub fn new(root: Arc<Root>, manifest: Arc<Manifest>) -> Self {
+        Self { root, manifest, pool: Pool::default(), expected: BTreeMap::new() }
+    }
+
+    /// Refuses to read a file that no longer looks as it did when its bytes were right.
+    #[must_use]
+    pub fn only_as(mut self, expected: BTreeMap<EntryIndex, Installed>) -> Self {
+        self.expected = expected;
+        self
+    }
+
+    pub fn read_at(&self, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        if buf.is_empty() {
+            return Ok(());
+        }
+        let Some(path) = self.manifest.entries.get(entry).map(|e| &e.path) else {
+            return Err(ErrorKind::NotFound.into());
+        };
+        let Some(path) = path else {
+            buf.fill(0);
+            return Ok(());
+        };
+        let file = self.pool.get(entry, || self.root.open_file(path).map_err(|e| e.source))?;
+        if let Some(expected) = self.expected.get(&entry)
+            && !expected.looks_like(Stat::of_file(&file)?)
+        {
+            return Err(io::Error::other(format!("`{path}` is not as it was installed")));
+        }
+        read_exact_at(&file, buf, offset)
+    }
+}
+
+impl Content for Live {
+    fn read(&self, _: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.read_at(entry, offset, buf)
+    }
+}
+
+/// Some pieces from one place, the others from another.
+#[derive(Debug)]
+pub struct Split<'a, A, B> {
+    pub chosen: &'a PieceSet,
+    pub from_chosen: &'a A,
+    pub from_others: &'a B,
+}
+
+impl<A: Content, B: Content> Content for Split<'_, A, B> {
+    fn read(&self, piece: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        if self.chosen.contains(piece) {
+            self.from_chosen.read(piece, entry, offset, buf)
+        } else {
+            self.from_others.read(piece, entry, offset, buf)
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! [`Root`]: everything we do to files below one folder, never through a link.
+//!
+//! A path is walked one component at a time from an open folder, and a link on the way is an error,
+//! so neither a link in the folder nor one put there while we work can lead outside.
+//!
+//! It does not promise durability by itself: who changes a folder calls [`Root::sync_dir`] when the
+//! order of changes matters.
+
+#[cfg(unix)]
+#[path = "fs/unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "fs/windows.rs"]
+mod platform;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Component, Path, PathBuf};
+
+use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, Metadata, OpenOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::model::fault::{Fault, FaultKind};
+use crate::model::path::RelPath;
+
+pub use platform::{read_exact_at, write_all_at};
+
+/// A folder opened once; every path is relative to it.
+#[derive(Debug)]
+pub struct Root {
+    dir: Dir,
+    path: PathBuf,
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    File,
+    Dir,
+    Link,
+    /// A device, a pipe, a socket.
+    Other,
+}
+
+/// What we remember of a file to notice that it changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stat {
+    pub kind: Kind,
+    /// Bytes; zero for anything but a file.
+    pub length: u64,
+    /// Nanoseconds since 1970.
+    pub mtime_ns: i64,
+}
+
+/// A failed operation on a file.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {verb} `{}`: {}", path.display(), cause(source))]
+pub struct FsError {
+    pub verb: &'static str,
+    pub path: PathBuf,
+    #[source]
+    pub source: io::Error,
+}
+
+/// The error inside an [`FsError`] when a link stands in the way.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is a link, and ModSync does not go through links")]
+struct LinkInTheWay(String);
+
+type Result<T> = std::result::Result<T, FsError>;
+
+impl Root {
+    /// Opens an existing folder. The folder itself may be reached through a link: the user named it.
+    pub fn open(path: &Path) -> Result<Self> {
+        Dir::open_ambient_dir(path, ambient_authority())
+            .map(|dir| Self { dir, path: path.to_owned() })
+            .map_err(|source| FsError { verb: "open", path: path.to_owned(), source })
+    }
+
+    /// Opens a folder, making it and its parents first when they are missing.
+    pub fn create(path: &Path) -> Result<Self> {
+        Dir::create_ambient_dir_all(path, ambient_authority())
+            .map_err(|source| FsError { verb: "create", path: path.to_owned(), source })?;
+        Self::open(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes that this user may still write on the folder's file system.
+    pub fn available_space(&self) -> Result<u64> {
+        fs4::available_space(&self.path)
+            .map_err(|source| FsError { verb: "ask for the free space of", path: self.path.clone(), source })
+    }
+
+    /// What stands at `path`, without following a link; `None` when nothing does.
+    pub fn stat(&self, path: impl AsRef<Path>) -> Result<Option<Stat>> {
+        let path = path.as_ref();
+        let found = self.at(path, |dir, name| dir.symlink_metadata(name));
+        match found {
+            Ok(metadata) => Ok(Some(Stat::of(&metadata))),
+            Err(e) if is_absent(&e) => Ok(None),
+            Err(e) => Err(self.error("look at", path, e)),
+        }
+    }
+
+    /// Opens a file for reading.
+    pub fn open_file(&self, path: impl AsRef<Path>) -> Result<File> {
+        self.open_with(path.as_ref(), OpenOptions::new().read(true))
+    }
+
+    /// Opens a file for reading and writing at any place, making it when it is missing.
+    pub fn open_sparse(&self, path: impl AsRef<Path>) -> Result<File> {
+        self.open_with(path.as_ref(), OpenOptions::new().read(true).write(true).create(true))
+    }
+
+    /// The same for a file that must be there.
+    pub fn open_existing(&self, path: impl AsRef<Path>) -> Result<File> {
+        self.open_with(path.as_ref(), OpenOptions::new().read(true).write(true))
+    }
+
+    fn open_with(&self, path: &Path, options: &mut OpenOptions) -> Result<File> {
+        options.follow(FollowSymlinks::No);
+        platform::do_not_wait(options);
+        let file = self
+            .at(path, |dir, name| dir.open_with(name, options))
+            .map_err(|e| self.error("open", path, e))?;
+        let is_file = file.metadata().is_ok_and(|m| m.is_file());
+        if is_file {
+            Ok(file.into_std())
+        } else {
+            Err(self.error("open", path, io::Error::other("it is not a regular file")))
+        }
+    }
+
+    /// Reads a whole file of at most `limit` bytes; `None` when it is not there.
+    pub fn read(&self, path: impl AsRef<Path>, limit: u64) -> Result<Option<Vec<u8>>> {
+        let path = path.as_ref();
+        if self.stat(path)?.is_none() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        self.open_file(path)?
+            .take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|e| self.error("read", path, e))?;
+        if bytes.len() as u64 > limit {
+            let cause = format!("it is larger than {limit} bytes");
+            return Err(self.error("read", path, io::Error::other(cause)));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Replaces a whole file so that a crash leaves the old bytes or the new ones.
+    pub fn write_atomic(&self, path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+        let path = path.as_ref();
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        self.remove_file_if_there(&temporary)?;
+        let mut file = self.open_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
+        file.write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .map_err(|e| self.error("write", path, e))?;
+        drop(file);
+        self.rename(&temporary, path)?;
+        self.sync_dir(path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Replaces a whole file in one instant; after a power cut it may be the old one or empty.
+    pub fn write_quickly(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let temporary = format!("{path}.tmp");
+        self.remove_file_if_there(&temporary)?;
+        let path_of = Path::new(&temporary);
+        let mut file = self.open_with(path_of, OpenOptions::new().write(true).create_new(true))?;
+        file.write_all(bytes).map_err(|e| self.error("write", Path::new(path), e))?;
+        drop(file);
+        self.rename(&temporary, path)
+    }
+
+    /// Makes a folder and the folders it lies in; each new one is durable before it is used.
+    pub fn create_dir_all(&self, path: impl AsRef<Path>) -> Result<()> {
+        let mut made = PathBuf::new();
+        for component in path.as_ref().components() {
+            let parent = made.clone();
+            made.push(component);
+            match self.at(&made, |dir, name| dir.create_dir(name)) {
+                Ok(()) => self.sync_dir(&parent)?,
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(self.error("create", &made, e)),
+            }
+        }
+        self.open_dir(path.as_ref()).map(drop)
+    }
+
+    /// Moves a file, link or folder; a file at `to` is replaced in one instant.
+    pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let (to_dir, to_name) = self.parent(to).map_err(|e| self.error("reach", to, e))?;
+        self.at(from, |dir, name| dir.rename(name, &to_dir, to_name))
+            .map_err(|e| self.error("move", from, e))
+    }
+
+    /// Gives a file a second name.
+    pub fn hard_link(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let (to_dir, to_name) = self.parent(to).map_err(|e| self.error("reach", to, e))?;
+        self.at(from, |dir, name| dir.hard_link(name, &to_dir, to_name))
+            .map_err(|e| self.error("keep", from, e))
+    }
+
+    /// Whether two names are one file.
+    pub fn same_file(&self, a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<bool> {
+        let id = |path: &Path| match self.at(path, |dir, name| dir.symlink_metadata(name)) {
+            Ok(m) => Ok(Some((m.dev(), m.ino()))),
+            Err(e) if is_absent(&e) => Ok(None),
+            Err(e) => Err(self.error("look at", path, e)),
+        };
+        let (a, b) = (id(a.as_ref())?, id(b.as_ref())?);
+        Ok(a.is_some() && a == b)
+    }
+
+    pub fn remove_file_if_there(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        match self.at(path, |dir, name| dir.remove_file_or_symlink(name)) {
+            Err(e) if !is_absent(&e) => Err(self.error("remove", path, e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a folder if it is there and empty; says whether it did.
+    pub fn remove_dir_if_empty(&self, path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        match self.at(path, |dir, name| dir.remove_dir(name)) {
+            Ok(()) => Ok(true),
+            Err(e) if is_absent(&e) || e.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
+            Err(e) => Err(self.error("remove", path, e)),
+        }
+    }
+
+    /// Removes a folder of ours with all that is in it; links in it are removed, not followed.
+    pub fn remove_tree(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        match self.at(path, |dir, name| dir.remove_dir_all(name)) {
+            Err(e) if !is_absent(&e) => Err(self.error("remove", path, e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the names in a folder durable. Where folders cannot be synced (Windows) it does nothing.
+    pub fn sync_dir(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.dir_at(path)
+            .and_then(|dir| platform::sync_dir(dir))
+            .map_err(|e| self.error("sync", path, e))
+    }
+
+    /// What lies directly in a folder, by name; nothing when the folder is not there.
+    pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<(std::ffi::OsString, Stat)>> {
+        let path = path.as_ref();
+        let list = || -> io::Result<Vec<_>> {
+            let mut names = Vec::new();
+            for entry in self.dir_at(path)?.entries()? {
+                let entry = entry?;
+                match entry.metadata() {
+                    Ok(metadata) => names.push((entry.file_name(), Stat::of(&metadata))),
+                    Err(e) if is_absent(&e) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            names.sort_by(|a, b| a.0.cmp(&b.0));
+            Ok(names)
+        };
+        match list() {
+            Err(e) if is_absent(&e) => Ok(Vec::new()),
+            other => other.map_err(|e| self.error("list", path, e)),
+        }
+    }
+
+    /// Whether `a` and `A` are one file here.
+    pub fn ignores_case(&self, existing: &str) -> bool {
+        let shouted = existing.to_ascii_uppercase();
+        shouted != existing && self.same_file(existing, &shouted).unwrap_or(false)
+    }
+
+    fn open_dir(&self, path: &Path) -> Result<Dir> {
+        self.dir_at(path).map_err(|e| self.error("open", path, e))
+    }
+
+    /// Runs `f` in the folder that `path` lies in, with its last component.
+    fn at<T>(&self, path: &Path, f: impl FnOnce(&Dir, &OsStr) -> io::Result<T>) -> io::Result<T> {
+        let (dir, name) = self.parent(path)?;
+        f(&dir, name)
+    }
+
+    fn parent<'p>(&self, path: &'p Path) -> io::Result<(Dir, &'p OsStr)> {
+        let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+        Ok((self.dir_at(path.parent().unwrap_or(Path::new("")))?, name))
+    }
+
+    fn dir_at(&self, path: &Path) -> io::Result<Dir> {
+        let mut dir = self.dir.try_clone()?;
+        for component in path.components() {
+            let Component::Normal(name) = component else {
+                return Err(ErrorKind::InvalidInput.into());
+            };
+            dir = open_dir_nofollow(&dir, name)?;
+        }
+        Ok(dir)
+    }
+
+    fn error(&self, verb: &'static str, path: &Path, source: io::Error) -> FsError {
+        FsError { verb, path: self.path.join(path), source }
+    }
+}
+
+fn open_dir_nofollow(dir: &Dir, name: &OsStr) -> io::Result<Dir> {
+    dir.open_dir_nofollow(name).map_err(|e| {
+        // A link is reported as one of several errors; only a look tells them from a plain file.
+        let is_link = !is_absent(&e) || e.kind() == ErrorKind::NotADirectory;
+        if is_link && dir.symlink_metadata(name).is_ok_and(|m| m.is_symlink()) {
+            io::Error::other(LinkInTheWay(name.to_string_lossy().into_owned()))
+        } else {
+            e
+        }
+    })
+}
+
+/// Nothing stands there: the name or a folder above it is missing, or that is a file.
+fn is_absent(e: &io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+impl Stat {
+    fn of(metadata: &Metadata) -> Self {
+        let kind = match metadata.file_type() {
+            t if t.is_symlink() => Kind::Link,
+            t if t.is_dir() => Kind::Dir,
+            t if t.is_file() => Kind::File,
+            _ => Kind::Other,
+        };
+        Self {
+            kind,
+            length: if kind == Kind::File { metadata.len() } else { 0 },
+            mtime_ns: metadata.modified().map_or(0, |time| nanoseconds(time.into_std())),
+        }
+    }
+
+    /// The same of an open file.
+    pub fn of_file(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            kind: if metadata.is_file() { Kind::File } else { Kind::Other },
+            length: metadata.len(),
+            mtime_ns: nanoseconds(metadata.modified()?),
+        })
+    }
+
+    pub fn is_file(self) -> bool {
+        self.kind == Kind::File
+    }
+}
+
+fn nanoseconds(time: std::time::SystemTime) -> i64 {
+    use std::time::UNIX_EPOCH;
+    let clamp = |nanos: u128| i64::try_from(nanos).unwrap_or(i64::MAX);
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => clamp(after.as_nanos()),
+        Err(before) => -clamp(before.duration().as_nanos()),
+    }
+}
+
+fn cause(e: &io::Error) -> String {
+    match fault_kind(e) {
+        FaultKind::DiskFull => "the disk is full".to_owned(),
+        FaultKind::FileInUse => "the file is in use".to_owned(),
+        FaultKind::AccessDenied if e.kind() == ErrorKind::ReadOnlyFilesystem => {
+            "the disk is read-only".to_owned()
+        }
+        FaultKind::AccessDenied => "access is denied".to_owned(),
+        _ => e.to_string(),
+    }
+}
+
+fn fault_kind(e: &io::Error) -> FaultKind {
+    if e.get_ref().is_some_and(|inner| inner.is::<LinkInTheWay>()) {
+        return FaultKind::LinkInTheWay;
+    }
+    if platform::is_in_use(e) {
+        return FaultKind::FileInUse;
+    }
+    match e.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FaultKind::DiskFull,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => FaultKind::AccessDenied,
+        ErrorKind::ExecutableFileBusy | ErrorKind::ResourceBusy => FaultKind::FileInUse,
+        ErrorKind::StaleNetworkFileHandle | ErrorKind::NotConnected => FaultKind::FolderGone,
+        _ => FaultKind::Io,
+    }
+}
+
+impl FsError {
+    pub fn kind(&self) -> FaultKind {
+        fault_kind(&self.source)
+    }
+}
+
+impl From<FsError> for Fault {
+    fn from(error: FsError) -> Self {
+        let kind = error.kind();
+        Self::new(kind, error, hint(kind))
+    }
+}
+
+/// What the user can do about a fault of the disk.
+pub fn hint(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::DiskFull => "Free some space on that disk; ModSync goes on by itself.",
+        FaultKind::FileInUse => "Close the game or whatever uses the file; ModSync goes on by itself.",
+        FaultKind::AccessDenied => {
+            "Give yourself the right to write there, or choose another folder; ModSync goes on by itself."
+        }
+        FaultKind::FolderGone => "Connect the disk again; ModSync goes on by itself.",
+        FaultKind::LinkInTheWay => {
+            "Replace the link with a real folder, or name the folder it leads to in the settings."
+        }
+        _ => "Look at the disk for errors; ModSync tries again by itself.",
+    }
+}
+
+impl AsRef<Path> for RelPath {
+    fn as_ref(&self) -> &Path {
+        Path::new(self.as_str())
+    }
+}

@@ -1,0 +1,34 @@
+//! What Unix does its own way.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+
+/// Fills `buf` from `offset`; the file's own position does not matter.
+pub fn read_exact_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
+    file.read_exact_at(buf, offset)
+}
+
+/// Writes all of `buf` at `offset`; the file's own position does not matter.
+pub fn write_all_at(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(buf, offset)
+}
+
+pub(super) fn sync_dir(dir: Dir) -> io::Result<()> {
+    dir.into_std_file().sync_all()
+}
+
+/// A pipe in the place of a file must not make us wait for its other end.
+pub(super) fn do_not_wait(options: &mut OpenOptions) {
+    /// `O_NONBLOCK`, which differs between Linux and the BSDs.
+    const O_NONBLOCK: i32 = if cfg!(target_os = "linux") { 0o4000 } else { 0x4 };
+    options.custom_flags(O_NONBLOCK);
+}
+
+/// `EPERM`, unlike `EACCES`, is what an immutable file answers: somebody locked it on purpose.
+pub(super) fn is_in_use(e: &io::Error) -> bool {
+    const EPERM: i32 = 1;
+    e.raw_os_error() == Some(EPERM)
+}

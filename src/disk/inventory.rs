@@ -1,0 +1,153 @@
+//! [`Inventory`]: what is in the folder, and which pieces of a release are already right.
+//!
+//! Looking changes nothing: no byte, no time. Links are seen and never followed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::content::Live;
+use super::fs::{FsError, Kind, Root, Stat};
+use super::layout::OWN_FOLDER;
+use super::staging::Staging;
+use super::verify::{Cancel, Cancelled, verify};
+use crate::model::manifest::{Manifest, PieceSet};
+use crate::model::path::{RelPath, fold};
+
+/// What is in the folder, our own part of it left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inventory {
+    /// Files whose name a release could have.
+    pub files: BTreeMap<RelPath, Stat>,
+    /// Links, devices, and files with names that no release could have. A name that is not UTF-8 has
+    /// its odd bytes replaced here, so it can be shown and not be opened.
+    pub others: BTreeMap<String, Other>,
+    pub dirs: BTreeSet<String>,
+    /// Set where `a` and `A` are one file: the files again, by what their names fold to.
+    pub folded: Option<BTreeMap<String, RelPath>>,
+}
+
+/// Something in the folder that no release could name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Other {
+    pub stat: Stat,
+    /// Whether its name is UTF-8, so that we can name it in a journal.
+    pub can_be_named: bool,
+}
+
+/// An inventory, and what of a release is already there.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    pub inventory: Inventory,
+    /// Pieces that the folder has.
+    pub live: PieceSet,
+    /// Pieces that are not in the folder and complete in staging.
+    pub staged: PieceSet,
+}
+
+impl Scan {
+    /// The scan of a folder that does not exist yet.
+    pub fn of_nothing(manifest: &Manifest) -> Self {
+        let none = PieceSet::none(manifest.pieces.len());
+        Self { inventory: Inventory::default(), live: none.clone(), staged: none }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl Inventory {
+    /// The file that `path` names here, whatever its case where case does not count.
+    pub fn find(&self, path: &RelPath) -> Option<Stat> {
+        if let Some(stat) = self.files.get(path) {
+            return Some(*stat);
+        }
+        let real = self.folded.as_ref()?.get(&path.fold_key())?;
+        self.files.get(real).copied()
+    }
+
+    /// What two names must share to be one file here.
+    pub fn key(&self, path: &str) -> String {
+        if self.folded.is_some() { fold(path) } else { path.to_owned() }
+    }
+}
+
+/// Lists the folder.
+pub fn list(root: &Root, cancel: &Cancel) -> Result<Inventory, ScanError> {
+    let mut inventory = Inventory::default();
+    let mut pending = vec![String::new()];
+    while let Some(dir) = pending.pop() {
+        if cancel.is_cancelled() {
+            return Err(Cancelled.into());
+        }
+        for (name, stat) in root.list(&dir)? {
+            let shown = name.to_string_lossy();
+            if dir.is_empty() && fold(&shown) == OWN_FOLDER {
+                continue;
+            }
+            let path = if dir.is_empty() { shown.into_owned() } else { format!("{dir}/{shown}") };
+            let can_be_named = name.to_str().is_some();
+            match (stat.kind, RelPath::new(&path)) {
+                (Kind::Dir, _) if can_be_named => {
+                    pending.push(path.clone());
+                    inventory.dirs.insert(path);
+                }
+                (Kind::File, Ok(path)) if can_be_named => {
+                    inventory.files.insert(path, stat);
+                }
+                _ => {
+                    inventory.others.insert(path, Other { stat, can_be_named });
+                }
+            }
+        }
+    }
+    let ignores_case = root.ignores_case(OWN_FOLDER)
+        || inventory.files.keys().next().is_some_and(|path| root.ignores_case(path.as_str()));
+    if ignores_case {
+        let folded = inventory.files.keys().map(|path| (path.fold_key(), path.clone()));
+        inventory.folded = Some(folded.collect());
+    }
+    Ok(inventory)
+}
+
+/// Lists the folder and hashes what could be part of the release.
+pub fn scan(
+    root: &Arc<Root>,
+    manifest: &Arc<Manifest>,
+    cancel: &Cancel,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Scan, ScanError> {
+    let inventory = list(root, cancel)?;
+    let candidates = candidates(manifest, &inventory);
+    let content = Live::new(Arc::clone(root), Arc::clone(manifest));
+    let live = verify(manifest, &candidates, &content, cancel, progress)?;
+    let staged = match Staging::existing(Arc::clone(root), Arc::clone(manifest))? {
+        Some(staging) => {
+            let missing = PieceSet::none(manifest.pieces.len()).missing_from_both(&live);
+            verify(manifest, &missing, &staging, cancel, &|_| {})?
+        }
+        None => PieceSet::none(manifest.pieces.len()),
+    };
+    Ok(Scan { inventory, live, staged })
+}
+
+/// Pieces whose files are all there and long enough: only these are worth reading.
+fn candidates(manifest: &Manifest, inventory: &Inventory) -> PieceSet {
+    let lengths: Vec<u64> = manifest
+        .entries
+        .iter()
+        .map(|entry| match &entry.path {
+            Some(path) => inventory.find(path).map_or(0, |stat| stat.length),
+            None => entry.length,
+        })
+        .collect();
+    let mut candidates = PieceSet::none(manifest.pieces.len());
+    (0..manifest.pieces.len())
+        .filter(|&piece| manifest.spans(piece).all(|s| s.offset + s.length <= lengths[s.entry]))
+        .for_each(|piece| candidates.insert(piece));
+    candidates
+}

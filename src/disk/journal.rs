@@ -1,0 +1,194 @@
+//! [`Journal`]: the steps of one change to the folder, durable before the first is taken.
+//!
+//! A finished journal becomes the record of its trash entry, so what the trash knows is what was done.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::baseline::Installed;
+use super::fs::{FsError, Kind, Root, Stat};
+use super::layout::{JOURNAL, TRASH};
+use super::plan::Plan;
+use super::record::{self, Loaded};
+use super::staging::Staged;
+use crate::model::path::{RelPath, ancestors};
+use crate::model::release::Release;
+use crate::model::report::rfc3339;
+
+/// The steps of one change to the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    /// Names the trash entry.
+    pub id: String,
+    #[serde(with = "rfc3339")]
+    pub when: SystemTime,
+    pub reason: Reason,
+    /// What the folder holds afterwards; the same as `before` for a clean.
+    pub release: Option<Release>,
+    pub before: Option<Release>,
+    /// Whether a second name can be given to a file here, which makes a replacement leave no gap.
+    pub links: bool,
+    pub steps: Vec<Step>,
+}
+
+/// Why the folder was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    Update,
+    Repair,
+    Rollback,
+    Clean,
+}
+
+/// One change. Every step can be taken again after a crash without harm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Moves a file of ours to the trash, if it still looks like this.
+    Remove { path: RelPath, was: Installed, to: u32 },
+    /// Moves whatever stands there to the trash, if it is of this kind.
+    Clear { path: String, kind: Kind, length: u64, to: u32 },
+    /// Removes a folder if it is empty.
+    Prune { path: String },
+    /// Makes a folder.
+    MakeDir { path: String },
+    /// Moves something out of the trash, if nothing stands in its place.
+    Restore { path: String, from: String },
+    /// Puts new content in place; what stood there goes to the trash.
+    Put { path: RelPath, from: String, looks: Installed, was: Option<Stat>, to: u32 },
+}
+
+impl Journal {
+    /// The folder of the trash entry.
+    pub fn folder(&self) -> String {
+        format!("{TRASH}/{}", self.id)
+    }
+
+    /// Where a step keeps what it takes away.
+    pub fn kept(&self, to: u32) -> String {
+        format!("{TRASH}/{}/{to}", self.id)
+    }
+
+    /// Where a step keeps a file that appeared in its way between plan and step.
+    pub fn kept_newcomer(&self, to: u32) -> String {
+        format!("{TRASH}/{}/{to}.new", self.id)
+    }
+}
+
+/// The steps that carry out a plan: first what goes, then what is in the way, then what comes.
+pub fn steps_of(plan: &Plan, staged: &Staged) -> Vec<Step> {
+    let mut to = 0..;
+    let mut next = || to.next().unwrap_or(u32::MAX);
+    let removes = plan.remove.iter().map(|(path, stat)| Step::Remove {
+        path: path.clone(),
+        was: Installed::from(*stat),
+        to: next(),
+    });
+    let mut steps: Vec<Step> = removes.collect();
+    steps.extend(prunes(plan.remove.keys().map(RelPath::as_str)));
+    steps.extend(plan.obstacles.iter().map(|(path, kind)| Step::Clear {
+        path: path.clone(),
+        kind: *kind,
+        length: 0,
+        to: next(),
+    }));
+    steps.extend(make_dirs(staged.files.keys()));
+    steps.extend(staged.files.iter().map(|(path, file)| Step::Put {
+        path: path.clone(),
+        from: file.from.clone(),
+        looks: file.looks,
+        was: file.replaces,
+        to: next(),
+    }));
+    steps
+}
+
+/// The steps that move extras to the trash.
+pub fn steps_of_clean(extras: &BTreeMap<String, Stat>) -> Vec<Step> {
+    let clears = extras.iter().zip(0..).map(|((path, stat), to)| Step::Clear {
+        path: path.clone(),
+        kind: stat.kind,
+        length: stat.length,
+        to,
+    });
+    clears.chain(prunes(extras.keys().map(String::as_str))).collect()
+}
+
+/// The steps that take back what `done` did. `look` says what stands at a path now; `None` is
+/// returned when the trash no longer has all that is needed.
+pub fn steps_back(
+    done: &Journal,
+    look: &dyn Fn(&str) -> Result<Option<Stat>, FsError>,
+) -> Result<Option<Vec<Step>>, FsError> {
+    let (mut removes, mut restores, mut puts) = (Vec::new(), Vec::new(), Vec::new());
+    for (step, to) in done.steps.iter().zip(0..) {
+        match step {
+            Step::Put { path, looks, was: None, to: kept, .. } if look(&done.kept(*kept))?.is_none() => {
+                removes.push(Step::Remove { path: path.clone(), was: *looks, to });
+            }
+            Step::Put { path, to: kept, .. } | Step::Remove { path, to: kept, .. } => {
+                let from = done.kept(*kept);
+                let Some(stat) = look(&from)? else { return Ok(None) };
+                let (looks, was) = (Installed::from(stat), look(path.as_str())?);
+                puts.push((path, Step::Put { path: path.clone(), from, looks, was, to }));
+            }
+            Step::Clear { path, to, .. } => {
+                restores.push(Step::Restore { path: path.clone(), from: done.kept(*to) });
+            }
+            Step::Prune { .. } | Step::MakeDir { .. } | Step::Restore { .. } => {}
+        }
+    }
+    let emptied = removes.iter().filter_map(|step| match step {
+        Step::Remove { path, .. } => Some(path.as_str()),
+        Step::Clear { .. }
+        | Step::Prune { .. }
+        | Step::MakeDir { .. }
+        | Step::Restore { .. }
+        | Step::Put { .. } => None,
+    });
+    let prunes = prunes(emptied);
+    let dirs = make_dirs(puts.iter().map(|(path, _)| *path));
+    let puts = puts.iter().map(|(_, step)| step.clone());
+    Ok(Some(removes.into_iter().chain(prunes).chain(restores).chain(dirs).chain(puts).collect()))
+}
+
+/// Removes the folders of these paths where they are left empty, the deepest first.
+fn prunes<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<Step> {
+    let mut folders: Vec<&str> = paths.flat_map(ancestors).collect();
+    folders.sort_unstable_by_key(|folder| (Reverse(folder.matches('/').count()), *folder));
+    folders.dedup();
+    folders.into_iter().map(|path| Step::Prune { path: path.to_owned() }).collect()
+}
+
+fn make_dirs<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Vec<Step> {
+    let folders: BTreeSet<&str> = paths.filter_map(|path| path.ancestors().next()).collect();
+    folders.into_iter().map(|path| Step::MakeDir { path: path.to_owned() }).collect()
+}
+
+impl Reason {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Update => "update",
+            Self::Repair => "repair",
+            Self::Rollback => "rollback",
+            Self::Clean => "clean",
+        }
+    }
+}
+
+pub fn load(root: &Root) -> Result<Loaded<Journal>, FsError> {
+    record::load(root, JOURNAL)
+}
+
+/// Whether an apply is under way or was cut off.
+pub fn is_there(root: &Root) -> Result<bool, FsError> {
+    Ok(root.stat(JOURNAL)?.is_some())
+}
+
+pub fn save(root: &Root, journal: &Journal) -> Result<(), FsError> {
+    record::save(root, JOURNAL, journal)
+}

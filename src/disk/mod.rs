@@ -1,0 +1,17 @@
+//! The one door to the disk. Blocking code; whoever calls it from a task gives it a thread.
+//!
+//! Looking (inventory, verify, plan) never changes a byte or a time in the folder. Changing is done
+//! by `staging`, `apply` and `trash` alone, and below the pack's folder alone.
+
+pub mod apply;
+pub mod baseline;
+pub mod content;
+pub mod fs;
+pub mod inventory;
+pub mod journal;
+pub mod layout;
+pub mod plan;
+pub mod record;
+pub mod staging;
+pub mod trash;
+pub mod verify;

@@ -1,0 +1,421 @@
+//! PURE: manifest, inventory, baseline and policy → [`Plan`].
+//!
+//! A plan says what would be done to which file and which pieces are needed for it. Making one reads
+//! nothing and changes nothing; the same values give the same plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::baseline::{Baseline, Installed};
+use super::fs::{Kind, Stat};
+use super::inventory::{Inventory, Scan};
+use crate::model::fault::{Fault, FaultKind};
+use crate::model::manifest::{EntryIndex, Manifest, PieceSet, hex};
+use crate::model::pack::Policy;
+use crate::model::path::RelPath;
+use crate::model::release::Release;
+use crate::model::report::{FileLine, PlanReport};
+
+/// What would be done to the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub release: Release,
+    /// Files of the release that need other bytes, or may.
+    pub actions: BTreeMap<EntryIndex, Action>,
+    /// Files of the release that are right as they are.
+    pub unchanged: BTreeMap<EntryIndex, Stat>,
+    /// Files of the release whose local edits stay.
+    pub edits: BTreeMap<EntryIndex, Stat>,
+    /// Files we installed that the release no longer has.
+    pub remove: BTreeMap<RelPath, Stat>,
+    /// Files the release no longer has that were edited: they stay and become extras.
+    pub let_go: BTreeMap<RelPath, Stat>,
+    /// Things that stand where the release has a file or a folder; moved to the trash whole.
+    pub obstacles: BTreeMap<String, Kind>,
+    /// What no release names, without what the user ignores.
+    pub extras: BTreeMap<String, Stat>,
+    /// Pieces the new content needs that the folder does not have.
+    pub wanted: PieceSet,
+    /// Those of `wanted` that are not in staging: what must be fetched.
+    pub missing: PieceSet,
+    /// Why a person must approve it.
+    pub guard: Option<Fault>,
+    pub installed: Option<Release>,
+    pub download_bytes: u64,
+    pub disk_bytes: u64,
+}
+
+/// What a file of the release needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing stands there yet.
+    Add,
+    /// Other bytes stand there.
+    Change(Stat),
+    /// It shares a piece with changed files. Its own bytes are compared once the piece is here.
+    Compare(Stat),
+}
+
+/// What a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    pub release: &'a Release,
+    pub manifest: &'a Manifest,
+    pub scan: &'a Scan,
+    pub baseline: Option<&'a Baseline>,
+    pub policy: &'a Policy,
+}
+
+/// Makes the plan. Fails only where a link stands in place of a folder of the release.
+pub fn plan(given: Given<'_>) -> Result<Plan, Fault> {
+    let Given { release, manifest, scan, baseline, policy } = given;
+    let edits = edits(given);
+    let wanted = wanted(manifest, &scan.live, &edits);
+    let mut missing = wanted.clone();
+    scan.staged.iter().for_each(|piece| missing.remove(piece));
+    let (actions, unchanged) = actions(given, &edits, &wanted);
+    let names = Names::of(manifest, &scan.inventory);
+    let (remove, let_go) = dropped(&scan.inventory, baseline, &names);
+    let obstacles = obstacles(manifest, &scan.inventory, &remove)?;
+    let bytes = |pieces: &PieceSet| pieces.iter().map(|piece| manifest.piece_size(piece)).sum::<u64>();
+    let new_content: u64 = actions
+        .iter()
+        .filter(|(_, action)| !matches!(action, Action::Compare(_)))
+        .map(|(&entry, _)| manifest.entries[entry].length)
+        .sum();
+    let staged_bytes = bytes(&wanted) - bytes(&missing);
+    Ok(Plan {
+        guard: guard(baseline, &names, remove.len(), policy),
+        extras: extras_but(&scan.inventory, &names, policy, |path| {
+            let goes = RelPath::new(path)
+                .is_ok_and(|path| remove.contains_key(&path) || let_go.contains_key(&path));
+            goes || obstacles.keys().any(|obstacle| is_at_or_below(path, obstacle))
+        }),
+        download_bytes: bytes(&missing),
+        disk_bytes: new_content.max(bytes(&wanted)).saturating_sub(staged_bytes),
+        installed: baseline.map(|b| b.release.clone()),
+        release: release.clone(),
+        actions,
+        unchanged,
+        edits,
+        remove,
+        let_go,
+        obstacles,
+        wanted,
+        missing,
+    })
+}
+
+/// The names of a release, as this folder tells names apart.
+struct Names {
+    files: BTreeSet<String>,
+    ignores_case: bool,
+}
+
+impl Names {
+    fn of(manifest: &Manifest, inventory: &Inventory) -> Self {
+        Self {
+            files: manifest.files().map(|(_, path, _)| inventory.key(path.as_str())).collect(),
+            ignores_case: inventory.folded.is_some(),
+        }
+    }
+
+    fn contains(&self, path: &str) -> bool {
+        if self.ignores_case {
+            self.files.contains(&crate::model::path::fold(path))
+        } else {
+            self.files.contains(path)
+        }
+    }
+}
+
+/// Files of the release that the user edited and asked to keep.
+fn edits(given: Given<'_>) -> BTreeMap<EntryIndex, Stat> {
+    let Given { manifest, scan, baseline, policy, .. } = given;
+    manifest
+        .files()
+        .filter(|(_, path, _)| policy.keep.matches(path))
+        .filter_map(|(entry, path, length)| {
+            let stat = scan.inventory.find(path)?;
+            let ours = baseline.is_some_and(|b| b.is_ours(path, stat));
+            let right = is_right(manifest, &scan.live, entry, length, stat);
+            (!ours && !right).then_some((entry, stat))
+        })
+        .collect()
+}
+
+fn is_right(manifest: &Manifest, live: &PieceSet, entry: EntryIndex, length: u64, stat: Stat) -> bool {
+    stat.length == length && manifest.pieces_of(entry).all(|piece| live.contains(piece))
+}
+
+/// Pieces that are not right in the folder and hold bytes of a file that is not kept as edited.
+fn wanted(manifest: &Manifest, live: &PieceSet, edits: &BTreeMap<EntryIndex, Stat>) -> PieceSet {
+    let mut wanted = PieceSet::none(manifest.pieces.len());
+    (0..manifest.pieces.len())
+        .filter(|&piece| !live.contains(piece))
+        .filter(|&piece| {
+            manifest.spans(piece).any(|span| {
+                manifest.entries[span.entry].path.is_some() && !edits.contains_key(&span.entry)
+            })
+        })
+        .for_each(|piece| wanted.insert(piece));
+    wanted
+}
+
+type Actions = (BTreeMap<EntryIndex, Action>, BTreeMap<EntryIndex, Stat>);
+
+/// What each file needs.
+///
+/// A wrong piece names no culprit. A file that is missing or has another length is one for sure, so
+/// is the only file of a wrong piece, and so is one that was edited since this release was installed. Where a wrong piece has a sure one, its other files most
+/// likely stay; where it has none, any of them may be the one that changed.
+fn actions(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>, wanted: &PieceSet) -> Actions {
+    let Given { manifest, scan, .. } = given;
+    let mut actions = BTreeMap::new();
+    let mut unchanged = BTreeMap::new();
+    let mut doubtful = BTreeMap::new();
+    for (entry, path, length) in manifest.files().filter(|(entry, _, _)| !edits.contains_key(entry)) {
+        match scan.inventory.find(path) {
+            None => {
+                actions.insert(entry, Action::Add);
+            }
+            Some(stat) if stat.length != length => {
+                actions.insert(entry, Action::Change(stat));
+            }
+            Some(stat) if is_right(manifest, &scan.live, entry, length, stat) => {
+                unchanged.insert(entry, stat);
+            }
+            Some(stat) => {
+                doubtful.insert(entry, stat);
+            }
+        }
+    }
+    let files_of = |piece: usize| {
+        let is_file = |entry: EntryIndex| manifest.entries[entry].path.is_some();
+        manifest.spans(piece).map(|span| span.entry).filter(move |&entry| is_file(entry))
+    };
+    for piece in wanted.iter() {
+        let mut files = files_of(piece);
+        if let (Some(only), None) = (files.next(), files.next())
+            && let Some(&stat) = doubtful.get(&only)
+        {
+            actions.insert(only, Action::Change(stat));
+        }
+    }
+    for (&entry, &stat) in &doubtful {
+        if is_edited(given, entry, stat) {
+            actions.insert(entry, Action::Change(stat));
+        }
+    }
+    let sure: BTreeSet<EntryIndex> = actions.keys().chain(edits.keys()).copied().collect();
+    for piece in wanted.iter() {
+        let explained = files_of(piece).any(|entry| sure.contains(&entry));
+        for entry in files_of(piece) {
+            let Some(&stat) = doubtful.get(&entry) else { continue };
+            let action = actions.entry(entry).or_insert(Action::Compare(stat));
+            if !explained {
+                *action = Action::Change(stat);
+            }
+        }
+    }
+    (actions, unchanged)
+}
+
+/// Whether a file of the installed release no longer looks as it was installed.
+fn is_edited(given: Given<'_>, entry: EntryIndex, stat: Stat) -> bool {
+    let installed = given.baseline.filter(|b| b.release.digest == given.release.digest);
+    let path = given.manifest.entries[entry].path.as_ref();
+    path.zip(installed).is_some_and(|(path, baseline)| !baseline.is_ours(path, stat))
+}
+
+/// Files of the installed release that the new one does not have: those that are still ours, and
+/// those that were edited since.
+fn dropped(
+    inventory: &Inventory,
+    baseline: Option<&Baseline>,
+    names: &Names,
+) -> (BTreeMap<RelPath, Stat>, BTreeMap<RelPath, Stat>) {
+    baseline
+        .iter()
+        .flat_map(|baseline| &baseline.files)
+        .filter(|(path, _)| !names.contains(path.as_str()))
+        .filter_map(|(path, installed)| Some((path, *installed, inventory.find(path)?)))
+        .map(|(path, installed, stat)| (path.clone(), stat, installed.looks_like(stat)))
+        .fold(Default::default(), |(mut remove, mut let_go), (path, stat, ours)| {
+            if ours { &mut remove } else { &mut let_go }.insert(path, stat);
+            (remove, let_go)
+        })
+}
+
+/// What stands where the release has something of another kind.
+fn obstacles(
+    manifest: &Manifest,
+    inventory: &Inventory,
+    remove: &BTreeMap<RelPath, Stat>,
+) -> Result<BTreeMap<String, Kind>, Fault> {
+    let goes = |path: &str| RelPath::new(path).is_ok_and(|path| remove.contains_key(&path));
+    let mut obstacles = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for (_, path, _) in manifest.files() {
+        if inventory.dirs.contains(path.as_str()) {
+            obstacles.insert(path.to_string(), Kind::Dir);
+        }
+        if let Some(other) = inventory.others.get(path.as_str()) {
+            obstacles.insert(path.to_string(), other.stat.kind);
+        }
+        for dir in path.ancestors().filter(|dir| seen.insert((*dir).to_owned())) {
+            match inventory.others.get(dir).map(|other| other.stat.kind) {
+                Some(Kind::Link) => return Err(link_in_the_way(dir)),
+                Some(kind) => {
+                    obstacles.insert(dir.to_owned(), kind);
+                }
+                None => {}
+            }
+            let is_file = RelPath::new(dir).is_ok_and(|dir| inventory.files.contains_key(&dir));
+            if is_file && !goes(dir) {
+                obstacles.insert(dir.to_owned(), Kind::File);
+            }
+        }
+    }
+    Ok(obstacles)
+}
+
+fn link_in_the_way(path: &str) -> Fault {
+    Fault::new(
+        FaultKind::LinkInTheWay,
+        format!("could not plan for `{path}`: it is a link, and the release has a folder there"),
+        super::fs::hint(FaultKind::LinkInTheWay),
+    )
+}
+
+/// What no release names and the user does not ignore.
+pub fn extras_of(
+    manifest: &Manifest,
+    inventory: &Inventory,
+    policy: &Policy,
+) -> BTreeMap<String, Stat> {
+    extras_but(inventory, &Names::of(manifest, inventory), policy, |_| false)
+}
+
+fn extras_but(
+    inventory: &Inventory,
+    names: &Names,
+    policy: &Policy,
+    but: impl Fn(&str) -> bool,
+) -> BTreeMap<String, Stat> {
+    let files = inventory.files.iter().map(|(path, stat)| (path.as_str(), *stat));
+    let others = inventory
+        .others
+        .iter()
+        .filter(|(_, other)| other.can_be_named && other.stat.kind != Kind::Other)
+        .map(|(path, other)| (path.as_str(), other.stat));
+    files
+        .chain(others)
+        .filter(|(path, _)| !names.contains(path) && !policy.ignore.matches(path) && !but(path))
+        .map(|(path, stat)| (path.to_owned(), stat))
+        .collect()
+}
+
+fn is_at_or_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Why a person must approve: the release removes too much, or is another pack altogether.
+fn guard(baseline: Option<&Baseline>, names: &Names, removed: usize, policy: &Policy) -> Option<Fault> {
+    let installed = &baseline?.files;
+    let shared = installed.keys().filter(|path| names.contains(path.as_str())).count();
+    let hint = "Look at the plan; if it is what you want, approve it.";
+    if shared * 5 < installed.len() {
+        let what = format!(
+            "the new release has only {shared} of the {} installed files in it: it may be another pack",
+            installed.len()
+        );
+        return Some(Fault::new(FaultKind::UnrelatedRelease, what, hint));
+    }
+    let too_many = removed as u64 > policy.max_removed_files
+        || removed * 100 > installed.len() * usize::from(policy.max_removed_percent);
+    too_many.then(|| {
+        let what = format!("the new release removes {removed} of {} files", installed.len());
+        Fault::new(FaultKind::MassRemoval, what, hint)
+    })
+}
+
+impl Plan {
+    /// Whether applying it would change nothing in the folder.
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.remove.is_empty() && self.obstacles.is_empty()
+    }
+
+    /// Names exactly this plan: the release and what is done to which file.
+    pub fn id(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.release.digest.0);
+        for (entry, action) in &self.actions {
+            let kind = match action {
+                Action::Add => "add",
+                Action::Change(_) => "change",
+                Action::Compare(_) => "compare",
+            };
+            hash.update(format!("\n{kind} {entry}"));
+        }
+        for path in self.remove.keys() {
+            hash.update(format!("\nremove {path}"));
+        }
+        for path in self.obstacles.keys() {
+            hash.update(format!("\nclear {path}"));
+        }
+        hex(&hash.finalize()[..6])
+    }
+
+    /// How the files that stay looked, and the kept edits as we once installed them: the part of the
+    /// next baseline that does not come from this apply.
+    pub fn staying(
+        &self,
+        manifest: &Manifest,
+        baseline: Option<&Baseline>,
+    ) -> BTreeMap<RelPath, Installed> {
+        let path = |entry: &EntryIndex| manifest.entries.get(*entry)?.path.clone();
+        let unchanged = self
+            .unchanged
+            .iter()
+            .filter_map(|(entry, stat)| Some((path(entry)?, Installed::from(*stat))));
+        let edits = self.edits.keys().filter_map(|entry| {
+            let path = path(entry)?;
+            let installed = *baseline?.files.get(&path)?;
+            Some((path, installed))
+        });
+        unchanged.chain(edits).collect()
+    }
+
+    pub fn report(&self, manifest: &Manifest) -> PlanReport {
+        let line = |path: &str, length: u64| FileLine { path: path.to_owned(), length };
+        let files = |wanted: fn(&Action) -> bool| {
+            self.actions
+                .iter()
+                .filter(|(_, action)| wanted(action))
+                .filter_map(|(&entry, _)| manifest.entries.get(entry))
+                .filter_map(|entry| Some(line(entry.path.as_ref()?.as_str(), entry.length)))
+                .collect::<Vec<_>>()
+        };
+        let edits = self.edits.iter().filter_map(|(&entry, stat)| {
+            let path = manifest.entries.get(entry)?.path.as_ref()?;
+            Some(line(path.as_str(), stat.length))
+        });
+        PlanReport {
+            id: self.id(),
+            release: self.release.clone(),
+            installed: self.installed.clone(),
+            added: files(|action| matches!(action, Action::Add)),
+            changed: files(|action| matches!(action, Action::Change(_))),
+            compared: files(|action| matches!(action, Action::Compare(_))),
+            removed: self.remove.iter().map(|(p, s)| line(p.as_str(), s.length)).collect(),
+            kept: edits.chain(self.let_go.iter().map(|(p, s)| line(p.as_str(), s.length))).collect(),
+            extra: self.extras.iter().map(|(p, s)| line(p, s.length)).collect(),
+            unchanged: self.unchanged.len() as u64,
+            download_bytes: self.download_bytes,
+            disk_bytes: self.disk_bytes,
+            needs_approval: self.guard.as_ref().map(|fault| fault.what.clone()),
+        }
+    }
+}

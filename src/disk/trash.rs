@@ -1,0 +1,214 @@
+//! Where replaced, removed and extra files go; its list, its expiry, its restore.
+//!
+//! Each change to the folder has one entry, `trash/<id>/`: the files by number, the finished journal
+//! as its `record`, and the `baseline` that held before. Emptying the trash is the only place where
+//! bytes of the user are deleted, and it goes by age and size alone.
+
+use std::time::{Duration, SystemTime};
+
+use super::baseline::Baseline;
+use super::fs::{FsError, Kind, Root, Stat};
+use super::journal::{Journal, Step};
+use super::layout::{BASELINE, JOURNAL, TRASH};
+use super::record;
+use crate::model::path::ancestors;
+use crate::model::report::{FileLine, RestoreReport, TrashEntry};
+
+/// A file in the trash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kept {
+    /// Where it lies, below the pack's folder.
+    at: String,
+    /// Where it came from.
+    path: String,
+    length: u64,
+}
+
+/// A name for a new entry; names sort by time.
+pub fn new_id(root: &Root, now: SystemTime) -> Result<String, FsError> {
+    let stamp = humantime::format_rfc3339_seconds(now).to_string().replace([':', '-'], "");
+    let mut id = stamp.clone();
+    for more in 2.. {
+        if root.stat(format!("{TRASH}/{id}"))?.is_none() {
+            break;
+        }
+        id = format!("{stamp}-{more}");
+    }
+    Ok(id)
+}
+
+/// What is in the trash, the newest first.
+pub fn list(root: &Root) -> Result<Vec<TrashEntry>, FsError> {
+    let mut entries = Vec::new();
+    for journal in records(root)?.into_iter().rev() {
+        let kept = kept(root, &journal)?;
+        if !kept.is_empty() {
+            entries.push(TrashEntry {
+                id: journal.id.clone(),
+                when: journal.when,
+                reason: journal.reason.name().to_owned(),
+                bytes: kept.iter().map(|file| file.length).sum(),
+                files: kept
+                    .into_iter()
+                    .map(|Kept { path, length, .. }| FileLine { path, length })
+                    .collect(),
+            });
+        }
+    }
+    Ok(entries)
+}
+
+/// Puts the files of an entry back where nothing stands in their place. `None`: no such entry.
+pub fn restore(root: &Root, id: &str) -> Result<Option<RestoreReport>, FsError> {
+    let Some(journal) = records(root)?.into_iter().find(|journal| journal.id == id) else {
+        return Ok(None);
+    };
+    let mut report = RestoreReport { restored: Vec::new(), in_the_way: Vec::new() };
+    for Kept { at, path, length } in kept(root, &journal)? {
+        let line = FileLine { path: path.clone(), length };
+        if root.stat(&path)?.is_some() || !has_room(root, &path)? {
+            report.in_the_way.push(line);
+            continue;
+        }
+        let parent = ancestors(&path).next().unwrap_or_default();
+        root.create_dir_all(parent)?;
+        root.rename(&at, &path)?;
+        root.sync_dir(parent)?;
+        report.restored.push(line);
+    }
+    drop_if_empty(root, &journal)?;
+    Ok(Some(report))
+}
+
+/// Whether no file stands where `path` needs a folder.
+fn has_room(root: &Root, path: &str) -> Result<bool, FsError> {
+    for folder in ancestors(path) {
+        if root.stat(folder)?.is_some_and(|stat| stat.kind != Kind::Dir) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Deletes what is older than `age`, then the oldest until no more than `size` bytes are left. The
+/// newest entry is spared by the second rule, so that the last change can always be taken back.
+pub fn expire(root: &Root, age: Duration, size: u64, now: SystemTime) -> Result<(), FsError> {
+    let mut entries = Vec::new();
+    for journal in records(root)? {
+        if now.duration_since(journal.when).is_ok_and(|old| old > age) {
+            root.remove_tree(journal.folder())?;
+        } else {
+            let bytes: u64 = kept(root, &journal)?.iter().map(|file| file.length).sum();
+            entries.push((journal, bytes));
+        }
+    }
+    let mut total: u64 = entries.iter().map(|(_, bytes)| bytes).sum();
+    let newest = entries.len().saturating_sub(1);
+    for (journal, bytes) in entries.into_iter().take(newest) {
+        if total <= size {
+            break;
+        }
+        root.remove_tree(journal.folder())?;
+        total -= bytes;
+    }
+    Ok(())
+}
+
+/// The record of an entry.
+pub fn record_of(root: &Root, id: &str) -> Result<Option<Journal>, FsError> {
+    record::peek(root, format!("{TRASH}/{id}/record"))
+}
+
+/// The baseline that held before the change of an entry.
+pub fn baseline_of(root: &Root, id: &str) -> Result<Option<Baseline>, FsError> {
+    record::peek(root, format!("{TRASH}/{id}/baseline"))
+}
+
+/// Keeps the present baseline with the entry of the change that will replace it.
+pub(super) fn keep_baseline(root: &Root, journal: &Journal) -> Result<(), FsError> {
+    match record::peek::<Baseline>(root, BASELINE)? {
+        Some(baseline) => record::save(root, format!("{}/baseline", journal.folder()), &baseline),
+        None => Ok(()),
+    }
+}
+
+/// Puts the journal of a finished change away as the record of its entry.
+pub(super) fn close(root: &Root, journal: &Journal) -> Result<(), FsError> {
+    if root.stat(JOURNAL)?.is_some() {
+        root.rename(JOURNAL, format!("{}/record", journal.folder()))?;
+        root.sync_dir(journal.folder())?;
+    }
+    drop_if_empty(root, journal)
+}
+
+/// Removes entries that a crash left before their change began: they hold no files.
+pub(super) fn drop_unused(root: &Root) -> Result<(), FsError> {
+    for (name, _) in root.list(TRASH)? {
+        let Some(id) = name.to_str() else { continue };
+        let folder = format!("{TRASH}/{id}");
+        let names = root.list(&folder)?;
+        if names.iter().all(|(name, _)| name == "baseline" || name == "baseline.tmp") {
+            root.remove_tree(&folder)?;
+        }
+    }
+    Ok(())
+}
+
+/// An entry without files is of use only while it can be rolled back.
+fn drop_if_empty(root: &Root, journal: &Journal) -> Result<(), FsError> {
+    let can_go_back = root.stat(format!("{}/baseline", journal.folder()))?.is_some();
+    if !can_go_back && kept(root, journal)?.is_empty() {
+        root.remove_tree(journal.folder())?;
+    }
+    Ok(())
+}
+
+/// The records of all entries, the oldest first.
+fn records(root: &Root) -> Result<Vec<Journal>, FsError> {
+    let mut records = Vec::new();
+    for (name, _) in root.list(TRASH)? {
+        let Some(id) = name.to_str() else { continue };
+        if let Some(journal) = record_of(root, id)?.filter(|journal| journal.id == id) {
+            records.push(journal);
+        }
+    }
+    records.sort_by(|a, b| (a.when, &a.id).cmp(&(b.when, &b.id)));
+    Ok(records)
+}
+
+/// The files of an entry that are still in it.
+fn kept(root: &Root, journal: &Journal) -> Result<Vec<Kept>, FsError> {
+    let mut files = Vec::new();
+    for step in &journal.steps {
+        let (path, to) = match step {
+            Step::Remove { path, to, .. } | Step::Put { path, to, .. } => (path.as_str(), *to),
+            Step::Clear { path, to, .. } => (path.as_str(), *to),
+            Step::Prune { .. } | Step::MakeDir { .. } | Step::Restore { .. } => continue,
+        };
+        for at in [journal.kept(to), journal.kept_newcomer(to)] {
+            if let Some(stat) = root.stat(&at)? {
+                let length = length_of(root, &at, stat)?;
+                files.push(Kept { at, path: path.to_owned(), length });
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Bytes of a file, or of all files of a folder that was moved here whole.
+fn length_of(root: &Root, at: &str, stat: Stat) -> Result<u64, FsError> {
+    if stat.kind != Kind::Dir {
+        return Ok(stat.length);
+    }
+    let mut total = 0;
+    let mut pending = vec![std::path::PathBuf::from(at)];
+    while let Some(folder) = pending.pop() {
+        for (name, stat) in root.list(&folder)? {
+            match stat.kind {
+                Kind::Dir => pending.push(folder.join(name)),
+                Kind::File | Kind::Link | Kind::Other => total += stat.length,
+            }
+        }
+    }
+    Ok(total)
+}

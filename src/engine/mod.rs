@@ -1,0 +1,393 @@
+//! [`Engine`]: decides what happens when. The only place with tasks and timers.
+//!
+//! One task owns every pack's machine. It wakes for a message, for the end of a job and once a second
+//! for the clock; front ends hold a [`Handle`] and see [`Snapshot`]s.
+
+mod backoff;
+pub mod facts;
+mod jobs;
+pub mod machine;
+mod pack;
+mod progress;
+mod session;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::config::{self, Config, ConfigError};
+use crate::disk::fs::{FsError, Root};
+use crate::model::command::{Answer, Command};
+use crate::model::fault::{Fault, FaultKind};
+use crate::model::snapshot::Snapshot;
+use crate::net::http::{Http, Limits};
+use crate::net::swarm::SwarmOptions;
+use crate::paths::Paths;
+
+use machine::Now;
+use pack::Pack;
+use session::Session;
+
+/// The clock of the machines.
+const SECOND: Duration = Duration::from_secs(1);
+/// How often the progress of a running job is shown.
+const FRAME: Duration = Duration::from_millis(200);
+/// How long a shutdown waits for jobs to stop between two steps.
+const GRACE: Duration = Duration::from_millis(2500);
+
+/// Whether the engine acts by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Follows the origins, seeds, and takes up changed settings.
+    Follow,
+    /// Does what it is told and nothing else.
+    Once,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("another ModSync is running: `{}` is locked", .0.display())]
+    Running(PathBuf),
+    #[error("could not open `{}`: {source}", path.display())]
+    Lock { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("could not prepare for the network: {0}")]
+    Http(#[from] crate::net::http::HttpError),
+}
+
+/// The engine as a front end sees it.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    messages: mpsc::Sender<Message>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Command { pack: String, command: Command, reply: oneshot::Sender<Result<Answer, Fault>> },
+    /// A job of a pack has ended.
+    Done(String, Result<machine::Outcome, Fault>),
+    Shutdown(oneshot::Sender<()>),
+}
+
+impl Handle {
+    /// What a front end may know right now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// Tells of every change; a slow reader sees the newest state only.
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// Asks one pack for something and waits for the answer.
+    pub async fn send(&self, pack: &str, command: Command) -> Result<Answer, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Command { pack: pack.to_owned(), command, reply };
+        let stopped = || Fault::new(FaultKind::Cancelled, "ModSync is stopping", "");
+        self.messages.send(message).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Ends the engine: jobs stop between two steps and go on at the next start.
+    pub async fn shutdown(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.messages.send(Message::Shutdown(done)).await.is_ok() {
+            let _ = timeout(GRACE, ended).await;
+        }
+    }
+}
+
+/// Starts the engine. There is one per state folder, kept by a kernel lock on a file.
+pub fn start(paths: &Paths, mode: Mode) -> Result<Handle, StartError> {
+    let state = Root::create(&paths.state)?;
+    let lock = lock(paths)?;
+    let config = config::load(&paths.config, &paths.state)?;
+    let (messages, inbox) = mpsc::channel(64);
+    let (publish, snapshots) = watch::channel(Arc::default());
+    let mut engine = Engine {
+        http: Arc::new(Http::new(config.network.proxy.as_deref(), Limits::default())?),
+        session: Arc::new(Session::new(swarm_options(paths, &config))),
+        watched: config::Stamp::of(&paths.config),
+        paths: paths.clone(),
+        mode,
+        config,
+        packs: Vec::new(),
+        messages: messages.clone(),
+        publish,
+        state,
+        config_fault: None,
+        _lock: lock,
+    };
+    engine.open_packs()?;
+    engine.show();
+    tokio::spawn(engine.run(inbox));
+    Ok(Handle { messages, snapshots })
+}
+
+fn lock(paths: &Paths) -> Result<File, StartError> {
+    let path = paths.engine_lock();
+    let error = |source| StartError::Lock { path: path.clone(), source };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::Running(path)),
+        Err(TryLockError::Error(source)) => Err(error(source)),
+    }
+}
+
+fn swarm_options(paths: &Paths, config: &Config) -> SwarmOptions {
+    let network = &config.network;
+    let limit = |bytes: Option<u64>| bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
+    SwarmOptions {
+        folder: paths.swarm(),
+        listen_port: network.listen_port,
+        dht: network.dht,
+        local_discovery: network.local_discovery,
+        trackers: network.trackers.of_torrent,
+        extra_trackers: network.trackers.extra.clone(),
+        upnp: network.upnp,
+        proxy: network.proxy.clone(),
+        download_limit: limit(config.download_limit),
+        upload_limit: limit(config.upload_limit),
+    }
+}
+
+struct Engine {
+    paths: Paths,
+    mode: Mode,
+    config: Config,
+    /// How the settings' file looked when it was last read.
+    watched: config::Stamp,
+    packs: Vec<Pack>,
+    http: Arc<Http>,
+    session: Arc<Session>,
+    messages: mpsc::Sender<Message>,
+    publish: watch::Sender<Arc<Snapshot>>,
+    state: Root,
+    config_fault: Option<Fault>,
+    _lock: File,
+}
+
+impl Engine {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        let mut clock = interval(SECOND);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut frame = interval(FRAME);
+        frame.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut leaving: Option<oneshot::Sender<()>> = None;
+        loop {
+            tokio::select! {
+                message = inbox.recv() => match message {
+                    Some(Message::Command { pack, command, reply }) => self.command(&pack, command, reply),
+                    Some(Message::Done(pack, result)) => {
+                        if let Some(pack) = self.pack(&pack) {
+                            pack.done(result, now());
+                        }
+                    }
+                    Some(Message::Shutdown(done)) => {
+                        self.packs.iter_mut().for_each(Pack::leave);
+                        leaving = Some(done);
+                    }
+                    None => break,
+                },
+                _ = clock.tick() => self.tick(),
+                _ = frame.tick() => {}
+            }
+            if leaving.is_none() {
+                self.forget_packs_that_left();
+            }
+            self.show();
+            if leaving.is_some() && self.packs.iter().all(Pack::is_still) {
+                break;
+            }
+        }
+        if let Some(done) = leaving {
+            let _ = done.send(());
+        }
+    }
+
+    fn command(&mut self, name: &str, command: Command, reply: oneshot::Sender<Result<Answer, Fault>>) {
+        match self.pack(name) {
+            Some(pack) => pack.command(command, reply, now()),
+            None => {
+                let what = format!("there is no pack `{name}`");
+                let fault = Fault::new(FaultKind::Refused, what, "`modsync list` names the packs.");
+                let _ = reply.send(Err(fault));
+            }
+        }
+    }
+
+    fn pack(&mut self, name: &str) -> Option<&mut Pack> {
+        self.packs.iter_mut().find(|pack| pack.name() == name)
+    }
+
+    fn tick(&mut self) {
+        if self.mode == Mode::Follow {
+            self.take_up_settings();
+        }
+        for pack in &mut self.packs {
+            pack.clock(now());
+        }
+    }
+
+    /// Reads the settings again when their file changed. A broken edit keeps the old ones.
+    fn take_up_settings(&mut self) {
+        let stamp = config::Stamp::of(&self.paths.config);
+        if stamp == self.watched {
+            return;
+        }
+        self.watched = stamp;
+        match config::load(&self.paths.config, &self.paths.state) {
+            Ok(config) => {
+                tracing::info!("the settings changed and are in force");
+                self.config_fault = None;
+                self.reconfigure(config);
+            }
+            Err(error) => {
+                tracing::error!("the settings are broken, the former ones stay in force: {error}");
+                let hint = "Correct the file; it is read again when it changes.";
+                self.config_fault = Some(Fault::new(FaultKind::Refused, error, hint));
+            }
+        }
+    }
+
+    fn reconfigure(&mut self, config: Config) {
+        let options = swarm_options(&self.paths, &config);
+        if options != *self.session.options() {
+            match Http::new(config.network.proxy.as_deref(), Limits::default()) {
+                Ok(http) => self.http = Arc::new(http),
+                Err(error) => tracing::error!("the proxy cannot be used: {error}"),
+            }
+            self.session = Arc::new(Session::new(options));
+            for pack in &mut self.packs {
+                pack.use_network(&self.http, &self.session, &config);
+            }
+        }
+        self.config = config;
+        for pack in &mut self.packs {
+            let same = |c: &&crate::model::pack::PackConfig| c.name == pack.name() && pack.is_at(c);
+            match self.config.packs.iter().find(same) {
+                Some(config) => pack.reconfigure(config.clone(), now()),
+                None => pack.leave(),
+            }
+        }
+        if let Err(error) = self.open_packs() {
+            tracing::error!("a new pack could not be opened: {error}");
+        }
+    }
+
+    fn forget_packs_that_left(&mut self) {
+        let before = self.packs.len();
+        self.packs.retain(|pack| !pack.is_gone());
+        if self.packs.len() < before
+            && let Err(error) = self.open_packs()
+        {
+            tracing::error!("a pack could not be opened: {error}");
+        }
+    }
+
+    /// Opens the packs of the settings that are not open yet.
+    fn open_packs(&mut self) -> Result<(), FsError> {
+        for config in &self.config.packs {
+            if self.packs.iter().any(|pack| pack.name() == config.name) {
+                continue;
+            }
+            let state = Root::create(&self.paths.pack_state(&config.url, &config.folder))?;
+            self.packs.push(Pack::open(
+                config.clone(),
+                state,
+                self.mode,
+                pack::Tools {
+                    http: Arc::clone(&self.http),
+                    session: Arc::clone(&self.session),
+                    give_up_after: self.config.network.give_up_after,
+                    messages: self.messages.clone(),
+                },
+                now(),
+            )?);
+        }
+        Ok(())
+    }
+
+    /// Publishes what changed, and leaves it on disk for a look from outside.
+    fn show(&self) {
+        let snapshot = Snapshot {
+            packs: self.packs.iter().map(Pack::view).collect(),
+            config_fault: self.config_fault.clone(),
+        };
+        let changed = **self.publish.borrow() != snapshot;
+        if changed {
+            log_news(&self.publish.borrow(), &snapshot);
+            if self.mode == Mode::Follow {
+                self.leave_on_disk(&snapshot);
+            }
+            self.publish.send_replace(Arc::new(snapshot));
+        }
+    }
+
+    fn leave_on_disk(&self, snapshot: &Snapshot) {
+        let bytes = serde_json::to_vec(snapshot).unwrap_or_default();
+        if let Err(error) = self.state.write_quickly(SNAPSHOT, &bytes) {
+            tracing::debug!("could not leave the status on disk: {error}");
+        }
+    }
+}
+
+/// Where a running engine leaves its snapshot, in the state folder.
+const SNAPSHOT: &str = "snapshot.json";
+
+/// The snapshot that the running engine of this state folder left last.
+pub fn left_snapshot(paths: &Paths) -> Option<Snapshot> {
+    let bytes = Root::open(&paths.state).ok()?.read(SNAPSHOT, 64 << 20).ok()??;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Forgets what was known of a pack that is no longer, or not yet, in the settings.
+pub fn forget(paths: &Paths, url: &str, folder: &std::path::Path) {
+    let known = paths.pack_state(url, folder);
+    let (Some(parent), Some(name)) = (known.parent(), known.file_name()) else { return };
+    let removed = Root::open(parent).and_then(|packs| packs.remove_tree(name));
+    if let Err(error) = removed {
+        tracing::debug!("nothing to forget: {error}");
+    }
+}
+
+/// One line a change of phase; progress is no news.
+fn log_news(old: &Snapshot, new: &Snapshot) {
+    use crate::model::snapshot::Phase;
+    for pack in &new.packs {
+        let before = old.packs.iter().find(|p| p.name == pack.name).map(|p| &p.phase);
+        let same = before.is_some_and(|before| match (before, &pack.phase) {
+            (Phase::Waiting { fault: a, .. }, Phase::Waiting { fault: b, .. }) => a.what == b.what,
+            (a, b) => a.name() == b.name(),
+        });
+        if same {
+            continue;
+        }
+        match &pack.phase {
+            Phase::Waiting { fault, .. } | Phase::Blocked { fault, .. } => {
+                tracing::warn!(pack = pack.name, "{}: {fault}. {}", pack.phase.name(), fault.hint);
+            }
+            phase => tracing::info!(pack = pack.name, "{}", phase.name()),
+        }
+    }
+}
+
+fn now() -> Now {
+    Now { time: SystemTime::now(), dice: fastrand::f64() }
+}

@@ -1,0 +1,212 @@
+//! [`Pack`]: a machine with its hands. It starts the jobs the machine wants and feeds back their ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::facts::{self, Facts};
+use super::jobs::{self, Context};
+use super::machine::{Effect, Input, Job, Machine, Now, Outcome, Ticket};
+use super::progress::ProgressCell;
+use super::session::Session;
+use super::{Message, Mode};
+use crate::config::Config;
+use crate::disk::fs::{FsError, Root};
+use crate::disk::record;
+use crate::disk::verify::Cancel;
+use crate::model::command::{Answer, Command};
+use crate::model::fault::Fault;
+use crate::model::pack::PackConfig;
+use crate::model::snapshot::PackView;
+use crate::net::http::Http;
+
+/// What packs share.
+#[derive(Debug, Clone)]
+pub(super) struct Tools {
+    pub http: Arc<Http>,
+    pub session: Arc<Session>,
+    pub give_up_after: Duration,
+    pub messages: mpsc::Sender<Message>,
+}
+
+/// A machine with its hands.
+pub(super) struct Pack {
+    machine: Machine,
+    state: Arc<Root>,
+    mode: Mode,
+    tools: Tools,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Result<Answer, Fault>>>,
+    next_ticket: Ticket,
+    running: Option<Arc<Cancel>>,
+    progress: Arc<ProgressCell>,
+    seeding: tokio::task::JoinHandle<()>,
+    leaving: bool,
+}
+
+impl Pack {
+    pub fn open(
+        config: PackConfig,
+        state: Root,
+        mode: Mode,
+        tools: Tools,
+        now: Now,
+    ) -> Result<Self, FsError> {
+        let facts: Facts = record::load(&state, facts::RECORD)?.value().unwrap_or_default();
+        Ok(Self {
+            machine: Machine::new(config, facts, mode == Mode::Follow, now),
+            state: Arc::new(state),
+            mode,
+            tools,
+            waiting: BTreeMap::new(),
+            next_ticket: 0,
+            running: None,
+            progress: Arc::default(),
+            seeding: tokio::spawn(async {}),
+            leaving: false,
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.machine.config().name
+    }
+
+    /// Whether the settings mean the same place by this pack.
+    pub fn is_at(&self, config: &PackConfig) -> bool {
+        let own = self.machine.config();
+        own.url == config.url && own.folder == config.folder
+    }
+
+    pub fn view(&self) -> PackView {
+        let seeding = self.tools.session.seeding(self.name());
+        self.machine.view(self.progress.get(), seeding)
+    }
+
+    pub fn command(
+        &mut self,
+        command: Command,
+        reply: oneshot::Sender<Result<Answer, Fault>>,
+        now: Now,
+    ) {
+        self.next_ticket += 1;
+        self.waiting.insert(self.next_ticket, reply);
+        self.input(Input::Command(self.next_ticket, command), now);
+    }
+
+    pub fn done(&mut self, result: Result<Outcome, Fault>, now: Now) {
+        self.running = None;
+        self.input(Input::Done(result), now);
+    }
+
+    pub fn clock(&mut self, now: Now) {
+        if !self.leaving {
+            self.input(Input::Clock, now);
+        }
+    }
+
+    pub fn reconfigure(&mut self, config: PackConfig, now: Now) {
+        self.input(Input::Reconfigured(config), now);
+    }
+
+    pub fn use_network(&mut self, http: &Arc<Http>, session: &Arc<Session>, config: &Config) {
+        self.tools.http = Arc::clone(http);
+        self.tools.session = Arc::clone(session);
+        self.tools.give_up_after = config.network.give_up_after;
+        if self.machine.is_seeding() {
+            self.seed(true);
+        }
+    }
+
+    /// Stops what is running and begins nothing more.
+    pub fn leave(&mut self) {
+        self.leaving = true;
+        if let Some(cancel) = &self.running {
+            cancel.cancel();
+        }
+        self.seed(false);
+    }
+
+    /// Whether no job is running.
+    pub fn is_still(&self) -> bool {
+        self.running.is_none()
+    }
+
+    /// Whether it left and can be forgotten.
+    pub fn is_gone(&self) -> bool {
+        self.leaving && self.is_still()
+    }
+
+    fn input(&mut self, input: Input, now: Now) {
+        for effect in self.machine.on(input, now) {
+            match effect {
+                Effect::Start(job) => self.start(job),
+                Effect::Cancel => {
+                    if let Some(cancel) = &self.running {
+                        cancel.cancel();
+                    }
+                }
+                Effect::Seed(on) => self.seed(on),
+                Effect::Remember => self.remember(),
+                Effect::Answer(ticket, answer) => {
+                    if let Some(reply) = self.waiting.remove(&ticket) {
+                        // Whoever asked may be gone; the answer is in the snapshot as well.
+                        let _ = reply.send(answer);
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, job: Job) {
+        if self.leaving {
+            return;
+        }
+        let cancel = Arc::new(Cancel::default());
+        self.running = Some(Arc::clone(&cancel));
+        self.progress = Arc::default();
+        let context = Context {
+            config: self.machine.config().clone(),
+            facts: self.machine.facts().clone(),
+            state: Arc::clone(&self.state),
+            http: Arc::clone(&self.tools.http),
+            session: Arc::clone(&self.tools.session),
+            give_up_after: self.tools.give_up_after,
+            cancel,
+            progress: Arc::clone(&self.progress),
+        };
+        let (name, messages) = (self.name().to_owned(), self.tools.messages.clone());
+        // A torrent must be left before the same one is joined to fetch.
+        let seeding = std::mem::replace(&mut self.seeding, tokio::spawn(async {}));
+        tokio::spawn(async move {
+            let _ = seeding.await;
+            let result = tokio::spawn(jobs::run(job, context)).await;
+            let result = result.unwrap_or_else(|e| Err(Fault::bug(format!("a job ended early: {e}"))));
+            let _ = messages.send(Message::Done(name, result)).await;
+        });
+    }
+
+    fn remember(&self) {
+        if let Err(error) = record::save(&self.state, facts::RECORD, self.machine.facts()) {
+            tracing::error!(pack = self.name(), "could not write down what is known: {error}");
+        }
+    }
+
+    /// Seeding waits for the former wish to be carried out: they go one after the other.
+    fn seed(&mut self, on: bool) {
+        if self.mode == Mode::Once {
+            return;
+        }
+        let (config, session) = (self.machine.config().clone(), Arc::clone(&self.tools.session));
+        let marker = self.machine.facts().marker.clone();
+        let former = std::mem::replace(&mut self.seeding, tokio::spawn(async {}));
+        self.seeding = tokio::spawn(async move {
+            let _ = former.await;
+            if !on {
+                session.stop_seeding(&config.name).await;
+            } else if let Err(fault) = session.seed(&config, marker.as_ref()).await {
+                tracing::warn!(pack = config.name, "could not seed: {fault}");
+            }
+        });
+    }
+}

@@ -1,0 +1,50 @@
+//! Where our own words go: standard error, and for a service a file that is rotated by size.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use file_rotate::suffix::AppendCount;
+use file_rotate::{ContentLimit, FileRotate, compression::Compression};
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
+
+/// Bytes per log file.
+const SIZE: usize = 4 << 20;
+/// Former log files kept.
+const FORMER: usize = 4;
+
+/// Who reads the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// A person who ran one command: only what is wrong.
+    Command,
+    /// Whoever looks after a running engine.
+    Service,
+}
+
+/// Starts logging. `MODSYNC_LOG` overrides what is logged, in the words of `tracing`'s `EnvFilter`.
+pub fn start(audience: Audience, folder: Option<&Path>) -> anyhow::Result<()> {
+    let usual = match audience {
+        Audience::Command => "warn,librqbit=off,librqbit_core=off",
+        Audience::Service => "info,librqbit=warn,librqbit_core=error,librqbit_dht=error,librqbit_upnp=error,librqbit_lsd=error",
+    };
+    let filter = EnvFilter::try_from_env("MODSYNC_LOG").or_else(|_| EnvFilter::try_new(usual))?;
+    let file = folder
+        .map(|folder| {
+            std::fs::create_dir_all(folder)?;
+            let rotate = FileRotate::new(
+                folder.join("modsync.log"),
+                AppendCount::new(FORMER),
+                ContentLimit::BytesSurpassed(SIZE),
+                Compression::None,
+                None,
+            );
+            anyhow::Ok(fmt::layer().with_ansi(false).with_writer(Mutex::new(rotate)))
+        })
+        .transpose()?;
+    let shown = fmt::layer().with_target(false).with_writer(std::io::stderr);
+    // A second start, as in a test, keeps the first.
+    let _ = tracing_subscriber::registry().with(filter).with(shown).with(file).try_init();
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! [`RelPath`]: the only way to name a file of a pack. Every naming rule lives here.
+//!
+//! The rules are the same on every platform, so a pack that works on Linux works on Windows. A name
+//! that breaks one is refused with the reason; it is never changed into one that fits.
+//!
+//! A `RelPath` says nothing about what is on disk: a link may still stand in its way.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+/// The folder of ours inside a pack's folder. No release may name anything below it.
+pub const OWN_FOLDER: &str = ".modsync";
+
+/// Longest component, in bytes of UTF-8 and in units of UTF-16 (NTFS and ext4 both stop at 255).
+pub const MAX_COMPONENT: usize = 255;
+/// Longest path, in bytes.
+pub const MAX_PATH: usize = 1024;
+/// Deepest path, in components.
+pub const MAX_DEPTH: usize = 32;
+
+/// Why a name cannot be part of a pack.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    #[error("it is empty")]
+    Empty,
+    #[error("it has an empty component")]
+    EmptyComponent,
+    #[error("it has a `{0}` component")]
+    Dots(&'static str),
+    #[error("it contains {0}, which not every system allows in a name")]
+    Character(String),
+    #[error("it is not valid UTF-8")]
+    NotUtf8,
+    #[error("a component is longer than {MAX_COMPONENT} bytes")]
+    LongComponent,
+    #[error("it is longer than {MAX_PATH} bytes")]
+    Long,
+    #[error("it is deeper than {MAX_DEPTH} levels")]
+    Deep,
+    #[error("`{0}` ends with a dot or a space, which Windows drops")]
+    TrailingDotOrSpace(String),
+    #[error("`{0}` is the name of a device on Windows")]
+    Device(String),
+    #[error("`{OWN_FOLDER}` is ModSync's own folder")]
+    OwnFolder,
+}
+
+/// A relative path of a pack: components joined by `/`, each one legal on every platform.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RelPath(String);
+
+impl RelPath {
+    /// Checks a path written with `/` between its components.
+    pub fn new(path: &str) -> Result<Self, PathError> {
+        Self::from_components(path.split('/'))
+    }
+
+    /// Checks and joins the components of a path.
+    pub fn from_components<'a>(
+        components: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, PathError> {
+        let mut joined = String::new();
+        let mut depth = 0;
+        for component in components {
+            check_component(component)?;
+            if depth == 0 && is_own_folder(component) {
+                return Err(PathError::OwnFolder);
+            }
+            if depth > 0 {
+                joined.push('/');
+            }
+            joined.push_str(component);
+            depth += 1;
+            if depth > MAX_DEPTH {
+                return Err(PathError::Deep);
+            }
+            if joined.len() > MAX_PATH {
+                return Err(PathError::Long);
+            }
+        }
+        if depth == 0 {
+            return Err(PathError::Empty);
+        }
+        Ok(Self(joined))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// The folders this path lies in, the innermost first. The pack's folder itself is not named.
+    pub fn ancestors(&self) -> impl Iterator<Item = &str> {
+        ancestors(&self.0)
+    }
+
+    /// What two names must share to be one file on a system that ignores case or composes accents.
+    pub fn fold_key(&self) -> String {
+        fold(&self.0)
+    }
+}
+
+/// Our folder's name, or one that NTFS may have given it as a short name: `MODSYN~1`, `MO1A2B~1`.
+fn is_own_folder(component: &str) -> bool {
+    let folded = fold(component);
+    let short = folded.split_once('~').is_some_and(|(stem, number)| {
+        stem.starts_with("mo") && number.bytes().all(|b| b.is_ascii_digit())
+    });
+    folded == OWN_FOLDER || (short && folded.len() <= 8)
+}
+
+/// The folders a `/`-joined path lies in, the innermost first.
+pub fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(path.rsplit_once('/'), |(parent, _)| parent.rsplit_once('/'))
+        .map(|(parent, _)| parent)
+}
+
+/// NFC, then full case folding, then NFC again: folding can leave decomposed characters behind.
+pub fn fold(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    let composed: String = name.nfc().collect();
+    caseless::default_case_fold_str(&composed).nfc().collect()
+}
+
+fn check_component(component: &str) -> Result<(), PathError> {
+    match component {
+        "" => return Err(PathError::EmptyComponent),
+        "." => return Err(PathError::Dots(".")),
+        ".." => return Err(PathError::Dots("..")),
+        _ => {}
+    }
+    if component.len() > MAX_COMPONENT {
+        return Err(PathError::LongComponent);
+    }
+    if let Some(bad) = component.chars().find(|&c| is_refused(c)) {
+        return Err(PathError::Character(describe(bad)));
+    }
+    if component.ends_with(['.', ' ']) {
+        return Err(PathError::TrailingDotOrSpace(component.to_owned()));
+    }
+    if is_device(component) {
+        return Err(PathError::Device(component.to_owned()));
+    }
+    Ok(())
+}
+
+fn is_refused(c: char) -> bool {
+    matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
+        || c.is_control()
+        || is_invisible(c)
+}
+
+/// Characters that make a name look like another one: zero-width, joiners, direction marks, BOM.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}')
+}
+
+fn describe(c: char) -> String {
+    if c.is_control() || is_invisible(c) {
+        format!("the character U+{:04X}", u32::from(c))
+    } else {
+        format!("`{c}`")
+    }
+}
+
+/// The reserved names of
+/// <https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file>, with any extension.
+fn is_device(component: &str) -> bool {
+    let stem = component.split('.').next().unwrap_or(component);
+    let stem = stem.trim_end_matches(' ').to_ascii_uppercase();
+    match stem.as_str() {
+        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$" => true,
+        _ => ["COM", "LPT"].iter().any(|port| {
+            stem.strip_prefix(port).is_some_and(|number| {
+                let mut chars = number.chars();
+                matches!(
+                    (chars.next(), chars.next()),
+                    (Some('0'..='9' | '¹' | '²' | '³'), None)
+                )
+            })
+        }),
+    }
+}
+
+impl AsRef<str> for RelPath {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl TryFrom<String> for RelPath {
+    type Error = PathError;
+
+    fn try_from(path: String) -> Result<Self, PathError> {
+        Self::new(&path)
+    }
+}
+
+impl From<RelPath> for String {
+    fn from(path: RelPath) -> Self {
+        path.0
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_and_foreign_names_are_accepted() {
+        for name in ["a", "mods/a.pak", "Añadido/文件.txt", " leading", ".hidden", "console.txt", "com10", "a.modsync"] {
+            assert_eq!(RelPath::new(name).map(|p| p.to_string()), Ok(name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn names_that_would_leave_the_folder_or_clash_with_ours_are_refused() {
+        for (name, reason) in [
+            ("", PathError::EmptyComponent),
+            ("/etc/passwd", PathError::EmptyComponent),
+            ("a//b", PathError::EmptyComponent),
+            ("../a", PathError::Dots("..")),
+            ("a/./b", PathError::Dots(".")),
+            (".modsync/journal", PathError::OwnFolder),
+            (".MODSync", PathError::OwnFolder),
+            ("MODSYN~1/journal", PathError::OwnFolder),
+            ("C:/x", PathError::Character("`:`".into())),
+            ("a\\b", PathError::Character("`\\`".into())),
+            ("\u{feff}..", PathError::Character("the character U+FEFF".into())),
+            ("photo\u{202e}gpj.exe", PathError::Character("the character U+202E".into())),
+            ("name.", PathError::TrailingDotOrSpace("name.".into())),
+            ("dir /x", PathError::TrailingDotOrSpace("dir ".into())),
+            ("x/nul.tar.gz", PathError::Device("nul.tar.gz".into())),
+            ("COM¹", PathError::Device("COM¹".into())),
+        ] {
+            assert_eq!(RelPath::new(name), Err(reason), "{name:?}");
+        }
+        assert_eq!(RelPath::new(&"x".repeat(256)), Err(PathError::LongComponent));
+        assert_eq!(RelPath::new(&["d"; 33].join("/")), Err(PathError::Deep));
+        assert_eq!(RelPath::new(&[&"d".repeat(200); 6].map(String::as_str).join("/")), Err(PathError::Long));
+    }
+
+    #[test]
+    fn names_that_are_one_file_somewhere_share_a_fold_key() {
+        let key = |s: &str| RelPath::new(s).unwrap().fold_key();
+        assert_eq!(key("Straße"), key("STRASSE"));
+        assert_eq!(key("caf\u{e9}"), key("CAFE\u{301}"));
+        assert_ne!(key("a"), key("b"));
+    }
+}

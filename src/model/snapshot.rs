@@ -1,0 +1,147 @@
+//! [`Snapshot`]: all that a front end may know, at one instant.
+//!
+//! Front ends compare two snapshots to find news, so whatever is news is a fact here (an offered
+//! release, a last apply, a fault), not an event that a slow reader could miss.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::Fault;
+use super::release::Release;
+use super::report::{ApplyReport, PlanReport, Summary, rfc3339};
+
+/// The whole program, as shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub packs: Vec<PackView>,
+    /// The settings could not be read; the former ones are in force.
+    pub config_fault: Option<Fault>,
+}
+
+/// One pack, as shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackView {
+    pub name: String,
+    pub url: String,
+    pub folder: PathBuf,
+    pub phase: Phase,
+    pub installed: Option<Release>,
+    /// A release that is not installed. It stays until it is applied or replaced by a newer one.
+    pub offered: Option<Release>,
+    /// The user went back from the offered release.
+    pub held: bool,
+    #[serde(with = "rfc3339::option")]
+    pub last_check: Option<SystemTime>,
+    #[serde(with = "rfc3339::option")]
+    pub next_check: Option<SystemTime>,
+    pub last_apply: Option<ApplyReport>,
+    pub seeding: Option<Seeding>,
+}
+
+/// What the pack is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum Phase {
+    Starting,
+    /// Equal to the newest release we know, or nothing was ever offered.
+    Current,
+    UpdateAvailable { summary: Option<Summary> },
+    Checking,
+    Scanning { progress: Progress },
+    Fetching { progress: Progress },
+    Applying { progress: Progress },
+    Verifying { progress: Progress },
+    /// A fault that passes by itself.
+    Waiting {
+        fault: Fault,
+        #[serde(with = "rfc3339")]
+        retry_at: SystemTime,
+    },
+    /// A person must decide.
+    Blocked { fault: Fault, plan: Option<Box<PlanReport>> },
+    Paused,
+}
+
+impl Phase {
+    /// One word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Current => "current",
+            Self::UpdateAvailable { .. } => "update available",
+            Self::Checking => "checking",
+            Self::Scanning { .. } => "scanning",
+            Self::Fetching { .. } => "fetching",
+            Self::Applying { .. } => "applying",
+            Self::Verifying { .. } => "verifying",
+            Self::Waiting { .. } => "waiting",
+            Self::Blocked { .. } => "blocked",
+            Self::Paused => "paused",
+        }
+    }
+
+    pub fn progress(&self) -> Option<&Progress> {
+        match self {
+            Self::Scanning { progress }
+            | Self::Fetching { progress }
+            | Self::Applying { progress }
+            | Self::Verifying { progress } => Some(progress),
+            Self::Starting
+            | Self::Current
+            | Self::UpdateAvailable { .. }
+            | Self::Checking
+            | Self::Waiting { .. }
+            | Self::Blocked { .. }
+            | Self::Paused => None,
+        }
+    }
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    pub done: u64,
+    /// Zero while it is not known.
+    pub total: u64,
+    /// What `done` and `total` count.
+    pub unit: Unit,
+    /// Units per second, averaged over the last seconds.
+    pub rate: u64,
+    /// Peers connected; only while fetching.
+    pub peers: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    #[default]
+    Bytes,
+    Steps,
+}
+
+impl Progress {
+    /// Whole percent, 0 to 100.
+    pub fn percent(&self) -> u8 {
+        match self.total {
+            0 => 0,
+            total => u8::try_from(u128::from(self.done.min(total)) * 100 / u128::from(total)).unwrap_or(100),
+        }
+    }
+
+    /// Seconds left at the present rate.
+    pub fn eta(&self) -> Option<u64> {
+        (self.rate > 0 && self.total > 0).then(|| self.total.saturating_sub(self.done) / self.rate)
+    }
+}
+
+/// What we give to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Seeding {
+    pub peers: u32,
+    /// Bytes since the start.
+    pub uploaded_bytes: u64,
+    /// Bytes per second.
+    pub rate: u64,
+}

@@ -1,0 +1,157 @@
+//! [`PackStorage`]: what librqbit reads and writes, by entry number. Its path strings are never used.
+//!
+//! A piece of the new content is read from and written to staging; any other piece is read from the
+//! live folder and never written. Nothing is ever created, resized or removed for librqbit's sake.
+
+use std::any::TypeId;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::anyhow;
+use librqbit::storage::filesystem::FilesystemStorageFactory;
+use librqbit::storage::{BoxStorageFactory, StorageFactory, TorrentStorage};
+use librqbit::{ManagedTorrentShared, TorrentMetadata};
+
+use crate::disk::content::Live;
+use crate::disk::fs::FsError;
+use crate::disk::staging::Staging;
+use crate::model::fault::Fault;
+use crate::model::manifest::{Manifest, PieceSet};
+
+/// The content of one torrent.
+#[derive(Debug)]
+pub struct PackStorage {
+    pub manifest: Arc<Manifest>,
+    pub live: Live,
+    pub staging: Option<Staging>,
+    /// Pieces that are read from and written to staging.
+    pub staged: PieceSet,
+    /// The first write that failed: librqbit stops the torrent then, and this says why.
+    failure: Mutex<Option<Fault>>,
+}
+
+impl PackStorage {
+    /// Content for fetching: `staged` are the pieces that live in staging, arrived or not.
+    pub fn fetching(manifest: Arc<Manifest>, live: Live, staging: Staging, staged: PieceSet) -> Self {
+        Self { manifest, live, staging: Some(staging), staged, failure: Mutex::default() }
+    }
+
+    /// Content for seeding from the live folder alone.
+    pub fn seeding(manifest: Arc<Manifest>, live: Live) -> Self {
+        let staged = PieceSet::none(manifest.pieces.len());
+        Self { manifest, live, staging: None, staged, failure: Mutex::default() }
+    }
+
+    pub fn failure(&self) -> Option<Fault> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Cuts a range of an entry at piece borders and gives each part with its piece.
+    fn parts(
+        &self,
+        entry: usize,
+        offset: u64,
+        length: usize,
+        mut each: impl FnMut(usize, u64, std::ops::Range<usize>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let start = self.manifest.entries.get(entry).ok_or(io::ErrorKind::NotFound)?.offset;
+        let mut done = 0;
+        while done < length {
+            let at = start + offset + done as u64;
+            let piece = at / self.manifest.piece_length;
+            let left_in_piece = (piece + 1) * self.manifest.piece_length - at;
+            let size = usize::try_from(left_in_piece).unwrap_or(usize::MAX).min(length - done);
+            let piece = usize::try_from(piece).unwrap_or(usize::MAX);
+            each(piece, offset + done as u64, done..done + size)?;
+            done += size;
+        }
+        Ok(())
+    }
+
+    fn read(&self, entry: usize, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.parts(entry, offset, buf.len(), |piece, offset, range| match &self.staging {
+            Some(staging) if self.staged.contains(piece) => {
+                staging.read_at(entry, offset, &mut buf[range])
+            }
+            _ => self.live.read_at(entry, offset, &mut buf[range]),
+        })
+    }
+
+    fn write(&self, entry: usize, offset: u64, buf: &[u8]) -> io::Result<()> {
+        self.parts(entry, offset, buf.len(), |piece, offset, range| match &self.staging {
+            Some(staging) if self.staged.contains(piece) => {
+                staging.write_at(entry, offset, &buf[range])
+            }
+            _ => Err(io::Error::other(format!("piece {piece} was not asked for"))),
+        })
+    }
+
+    fn remember(&self, entry: usize, source: io::Error) -> anyhow::Error {
+        let path = self.manifest.entries.get(entry).and_then(|e| e.path.as_ref());
+        let path = path.map_or_else(Default::default, |path| path.as_str().into());
+        let error = FsError { verb: "write the new content of", path, source };
+        let text = anyhow!("{error}");
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert_with(|| error.into());
+        text
+    }
+}
+
+/// The handle librqbit holds.
+#[derive(Debug, Clone)]
+struct Shared(Arc<PackStorage>);
+
+impl TorrentStorage for Shared {
+    fn init(&mut self, _: &ManagedTorrentShared, _: &TorrentMetadata) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn pread_exact(&self, entry: usize, offset: u64, buf: &mut [u8]) -> anyhow::Result<()> {
+        Ok(self.0.read(entry, offset, buf)?)
+    }
+
+    fn pwrite_all(&self, entry: usize, offset: u64, buf: &[u8]) -> anyhow::Result<()> {
+        self.0.write(entry, offset, buf).map_err(|e| self.0.remember(entry, e))
+    }
+
+    fn remove_file(&self, _: usize, _: &Path) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn remove_directory_if_empty(&self, _: &Path) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn ensure_file_length(&self, _: usize, _: u64) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn take(&self) -> anyhow::Result<Box<dyn TorrentStorage>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+/// Answers for the file system's own factory: librqbit loads a bitfield for that one alone.
+#[derive(Debug, Clone)]
+struct Factory(Arc<PackStorage>);
+
+impl StorageFactory for Factory {
+    type Storage = Box<dyn TorrentStorage>;
+
+    fn create(&self, _: &ManagedTorrentShared, _: &TorrentMetadata) -> anyhow::Result<Self::Storage> {
+        Ok(Box::new(Shared(Arc::clone(&self.0))))
+    }
+
+    fn is_type_id(&self, type_id: TypeId) -> bool {
+        type_id == TypeId::of::<FilesystemStorageFactory>()
+    }
+
+    fn clone_box(&self) -> BoxStorageFactory {
+        Box::new(self.clone())
+    }
+}
+
+pub fn factory(storage: &Arc<PackStorage>) -> BoxStorageFactory {
+    Box::new(Factory(Arc::clone(storage)))
+}

@@ -1,0 +1,343 @@
+//! [`Swarm`]: the librqbit session. It fetches into staging and seeds from the folder.
+//!
+//! librqbit decides nothing here: which bytes are a torrent, which pieces are there and where they
+//! lie is told to it, and what it fetched is hashed again before it is used. It runs on a
+//! current-thread runtime in a thread of its own, which measured half the time and CPU of a shared
+//! one. The bitfield is handed over through its own persistence folder (see [`Swarm::add`]).
+
+use std::collections::HashSet;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use librqbit::api::TorrentIdOrHash;
+use librqbit::dht::{Id20, DhtPersistenceConfig};
+use librqbit::limits::LimitsConfig;
+use librqbit::{
+    AddTorrent, AddTorrentOptions, ConnectionOptions, DhtSessionConfig, ListenerOptions,
+    ManagedTorrent, Session, SessionOptions, SessionPersistenceConfig, TorrentStatsState,
+};
+use tokio::runtime;
+use tokio::sync::oneshot;
+
+pub use super::storage::PackStorage;
+use super::storage::factory;
+use crate::disk::fs::{FsError, Root};
+use crate::model::fault::{Fault, FaultKind};
+use crate::model::manifest::{EntryIndex, InfoHash, Manifest, PieceSet};
+
+/// How the swarm reaches others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SwarmOptions {
+    /// A folder of ours; what librqbit keeps in it is emptied at every start.
+    pub folder: PathBuf,
+    pub listen_port: Option<u16>,
+    pub dht: bool,
+    pub local_discovery: bool,
+    /// Whether to ask the trackers a torrent names.
+    pub trackers: bool,
+    /// Asked for every torrent.
+    pub extra_trackers: Vec<String>,
+    pub upnp: bool,
+    /// `socks5://…`
+    pub proxy: Option<String>,
+    /// Bytes per second.
+    pub download_limit: Option<u32>,
+    /// Bytes per second.
+    pub upload_limit: Option<u32>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SwarmError {
+    #[error("could not start the peer-to-peer session: {0:#}")]
+    Start(anyhow::Error),
+    #[error("could not join the swarm of {0}: {1:#}")]
+    Add(InfoHash, anyhow::Error),
+    #[error("the peer-to-peer library reads this torrent's file list in another way than ModSync")]
+    Disagrees,
+    #[error("the peer-to-peer library failed on {0}")]
+    Panicked(InfoHash),
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+impl From<SwarmError> for Fault {
+    fn from(error: SwarmError) -> Self {
+        match error {
+            SwarmError::Fs(e) => e.into(),
+            SwarmError::Disagrees => Self::new(
+                FaultKind::BadMetainfo,
+                error,
+                "Ask the pack's admin to make the torrent anew.",
+            ),
+            SwarmError::Panicked(_) => Self::bug(error),
+            SwarmError::Start(_) | SwarmError::Add(..) => Self::new(
+                FaultKind::Io,
+                error,
+                "Look at the network settings; ModSync tries again by itself.",
+            ),
+        }
+    }
+}
+
+/// A torrent to fetch or to seed.
+#[derive(Debug)]
+pub struct Torrent {
+    /// The `.torrent`, accepted by our own parser.
+    pub bytes: Vec<u8>,
+    /// Pieces that need not be fetched.
+    pub have: PieceSet,
+    /// Entries whose pieces are not wanted for their own sake.
+    pub unwanted: Vec<EntryIndex>,
+    pub storage: Arc<PackStorage>,
+    pub peers: Vec<SocketAddr>,
+}
+
+/// The librqbit session. Dropping it ends the session.
+pub struct Swarm {
+    session: Arc<Session>,
+    runtime: runtime::Handle,
+    bitfields: Root,
+    _stop: oneshot::Sender<()>,
+    _thread: JoinHandle<()>,
+}
+
+/// A torrent in the swarm.
+#[derive(Clone)]
+pub struct Joined {
+    info_hash: InfoHash,
+    torrent: Arc<ManagedTorrent>,
+    storage: Arc<PackStorage>,
+}
+
+/// How a torrent in the swarm does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub finished: bool,
+    /// Bytes that came from peers since it was added, some of them perhaps not verified.
+    pub fetched_bytes: u64,
+    /// Bytes of pieces that came and were right.
+    pub verified_bytes: u64,
+    pub uploaded_bytes: u64,
+    pub peers: u32,
+    /// Bytes per second.
+    pub download_rate: u64,
+    /// Bytes per second.
+    pub upload_rate: u64,
+    pub failure: Option<Fault>,
+}
+
+/// Whether librqbit sees the same entries as we do.
+pub fn agrees(bytes: &[u8], manifest: &Manifest) -> Result<(), SwarmError> {
+    let lengths = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let torrent = librqbit::torrent_from_bytes(bytes).ok()?;
+        let info = torrent.info.data.validate().ok()?;
+        Some((torrent.info_hash.0, info.iter_file_lengths().collect::<Vec<_>>()))
+    }))
+    .map_err(|_| SwarmError::Panicked(manifest.info_hash))?;
+    let ours: Vec<u64> = manifest.entries.iter().map(|entry| entry.length).collect();
+    if lengths == Some((manifest.info_hash.0, ours)) { Ok(()) } else { Err(SwarmError::Disagrees) }
+}
+
+impl Swarm {
+    /// Starts the session. A listen port that is taken is replaced by a free one.
+    pub async fn start(options: SwarmOptions) -> Result<Self, SwarmError> {
+        let bitfields = Root::create(&options.folder.join("session"))?;
+        for (name, _) in bitfields.list("")? {
+            bitfields.remove_file_if_there(&name)?;
+        }
+        let (ready, started) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("swarm".to_owned())
+            .spawn(move || run(&options, ready, stopped))
+            .map_err(|e| SwarmError::Start(e.into()))?;
+        let (session, runtime) = started
+            .await
+            .map_err(|_| SwarmError::Start(anyhow::anyhow!("its thread ended")))?
+            .map_err(SwarmError::Start)?;
+        Ok(Self { session, runtime, bitfields, _stop: stop, _thread: thread })
+    }
+
+    /// The port peers may connect to.
+    pub fn listen_port(&self) -> Option<u16> {
+        self.session.listen_addr().map(|addr| addr.port())
+    }
+
+    pub fn set_limits(&self, download: Option<u32>, upload: Option<u32>) {
+        self.session.ratelimits.set_download_bps(download.and_then(NonZeroU32::new));
+        self.session.ratelimits.set_upload_bps(upload.and_then(NonZeroU32::new));
+    }
+
+    /// Joins a torrent's swarm, leaving it first if it was joined before.
+    ///
+    /// librqbit takes what it has from `<info hash>.bitv` in its persistence folder: one bit a piece,
+    /// most significant first. That spares its own check, which runs on one thread and reads all.
+    pub async fn add(&self, torrent: Torrent) -> Result<Joined, SwarmError> {
+        let info_hash = torrent.storage.manifest.info_hash;
+        self.remove(info_hash).await;
+        self.bitfields.write_atomic(format!("{info_hash}.bitv"), torrent.have.as_bytes())?;
+        let entries = torrent.storage.manifest.entries.len();
+        let only_files = (!torrent.unwanted.is_empty())
+            .then(|| (0..entries).filter(|entry| !torrent.unwanted.contains(entry)).collect());
+        let options = AddTorrentOptions {
+            overwrite: true,
+            only_files,
+            initial_peers: (!torrent.peers.is_empty()).then_some(torrent.peers),
+            output_folder: Some(String::new()),
+            storage_factory: Some(factory(&torrent.storage)),
+            ..AddTorrentOptions::default()
+        };
+        let session = Arc::clone(&self.session);
+        let added = self.runtime.spawn(async move {
+            session.add_torrent(AddTorrent::from_bytes(torrent.bytes), Some(options)).await
+        });
+        let added = added.await.map_err(|_| SwarmError::Panicked(info_hash))?;
+        let handle = added
+            .and_then(|a| a.into_handle().ok_or_else(|| anyhow::anyhow!("it was only listed")))
+            .map_err(|e| SwarmError::Add(info_hash, e))?;
+        Ok(Joined { info_hash, torrent: handle, storage: torrent.storage })
+    }
+
+    /// Leaves a torrent's swarm. The files stay.
+    pub async fn remove(&self, info_hash: InfoHash) {
+        let session = Arc::clone(&self.session);
+        let left = self.runtime.spawn(async move {
+            let id = TorrentIdOrHash::Hash(Id20::new(info_hash.0));
+            if session.get(id).is_some() {
+                session.delete(id, false).await
+            } else {
+                Ok(())
+            }
+        });
+        if let Ok(Err(error)) = left.await {
+            tracing::debug!(%info_hash, "leaving a swarm: {error:#}");
+        }
+    }
+}
+
+fn run(
+    options: &SwarmOptions,
+    ready: oneshot::Sender<anyhow::Result<(Arc<Session>, runtime::Handle)>>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = ready.send(Err(error.into()));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let session = match session(options).await {
+            Ok(session) => session,
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
+        let cancel = session.cancellation_token().clone();
+        if ready.send(Ok((session, runtime::Handle::current()))).is_ok() {
+            let _ = stopped.await;
+        }
+        cancel.cancel();
+    });
+    runtime.shutdown_background();
+}
+
+/// Opens the session, on another port when the wished one is taken.
+async fn session(options: &SwarmOptions) -> anyhow::Result<Arc<Session>> {
+    let wished = options.listen_port.unwrap_or(0);
+    match open(options, wished).await {
+        Err(error) if wished != 0 => {
+            tracing::warn!(port = wished, "could not listen, using a free port: {error:#}");
+            open(options, 0).await
+        }
+        result => result,
+    }
+}
+
+async fn open(options: &SwarmOptions, port: u16) -> anyhow::Result<Arc<Session>> {
+    let dht = options.dht.then(|| DhtSessionConfig {
+        persistence: Some(DhtPersistenceConfig {
+            config_filename: Some(options.folder.join("dht.json")),
+            ..DhtPersistenceConfig::default()
+        }),
+        ..DhtSessionConfig::default()
+    });
+    let session = SessionOptions {
+        dht,
+        disable_trackers: !options.trackers && options.extra_trackers.is_empty(),
+        fastresume: true,
+        persistence: Some(SessionPersistenceConfig::Json {
+            folder: Some(options.folder.join("session")),
+        }),
+        listen: Some(ListenerOptions {
+            listen_addr: (Ipv6Addr::UNSPECIFIED, port).into(),
+            enable_upnp_port_forwarding: options.upnp,
+            ..ListenerOptions::default()
+        }),
+        connect: Some(ConnectionOptions {
+            proxy_url: options.proxy.clone().filter(|url| url.starts_with("socks5")),
+            ..ConnectionOptions::default()
+        }),
+        ratelimits: LimitsConfig {
+            upload_bps: options.upload_limit.and_then(NonZeroU32::new),
+            download_bps: options.download_limit.and_then(NonZeroU32::new),
+        },
+        trackers: options.extra_trackers.iter().filter_map(|t| t.parse().ok()).collect::<HashSet<_>>(),
+        disable_local_service_discovery: !options.local_discovery,
+        client_name_and_version: Some(concat!("ModSync ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ..SessionOptions::default()
+    };
+    Session::new_with_opts(PathBuf::new(), session).await
+}
+
+impl Joined {
+    pub fn info_hash(&self) -> InfoHash {
+        self.info_hash
+    }
+
+    pub fn standing(&self) -> Standing {
+        let stats = self.torrent.stats();
+        let failure = self.storage.failure().or_else(|| {
+            matches!(stats.state, TorrentStatsState::Error).then(|| {
+                let text = stats.error.as_deref().unwrap_or("unknown");
+                Fault::new(FaultKind::Io, format!("the fetch stopped: {text}"), "")
+            })
+        });
+        let live = stats.live.as_ref();
+        let snapshot = live.map(|live| &live.snapshot);
+        Standing {
+            finished: stats.finished && live.is_some(),
+            fetched_bytes: snapshot.map_or(0, |s| s.fetched_bytes),
+            verified_bytes: snapshot.map_or(0, |s| s.downloaded_and_checked_bytes),
+            uploaded_bytes: stats.uploaded_bytes,
+            peers: snapshot.map_or(0, |s| s.peer_stats.live),
+            download_rate: live.map_or(0, |live| bytes_per_second(live.download_speed.mbps)),
+            upload_rate: live.map_or(0, |live| bytes_per_second(live.upload_speed.mbps)),
+            failure,
+        }
+    }
+}
+
+/// librqbit gives MiB per second.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn bytes_per_second(mib: f64) -> u64 {
+    (mib * 1_048_576.0).max(0.0) as u64
+}
+
+impl std::fmt::Debug for Swarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Swarm").field("listen_port", &self.listen_port()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Joined {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Joined").field("info_hash", &self.info_hash).finish_non_exhaustive()
+    }
+}

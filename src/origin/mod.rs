@@ -1,0 +1,4 @@
+//! Bytes from outside → checked model.
+
+mod bencode;
+pub mod metainfo;

@@ -1,0 +1,5 @@
+//! Shows. Pure views and thin backends: nothing here sees the disk, the network or a machine.
+
+pub mod cli;
+mod meter;
+pub mod text;
