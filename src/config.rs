@@ -86,10 +86,7 @@ pub struct Trackers {
 
 impl Default for Trackers {
     fn default() -> Self {
-        Self {
-            of_torrent: true,
-            extra: Vec::new(),
-        }
+        Self { of_torrent: true, extra: Vec::new() }
     }
 }
 
@@ -97,24 +94,11 @@ impl Default for Trackers {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("could not {verb} `{}`: {source}", file.display())]
-    Io {
-        verb: &'static str,
-        file: PathBuf,
-        source: io::Error,
-    },
+    Io { verb: &'static str, file: PathBuf, source: io::Error },
     #[error("could not use `{}`: line {line}: {cause}", file.display())]
-    Wrong {
-        file: PathBuf,
-        line: usize,
-        cause: String,
-        hint: String,
-    },
+    Wrong { file: PathBuf, line: usize, cause: String, hint: String },
     #[error("could not add the pack to `{}`: {cause}", file.display())]
-    NotAdded {
-        file: PathBuf,
-        cause: String,
-        hint: String,
-    },
+    NotAdded { file: PathBuf, cause: String, hint: String },
     #[error("could not remove the pack `{name}`: `{}` has no pack of that name", file.display())]
     NoSuchPack { file: PathBuf, name: String },
 }
@@ -155,11 +139,7 @@ struct Mistake {
 
 impl Mistake {
     fn new(span: Range<usize>, cause: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            span,
-            cause: cause.into(),
-            hint: hint.into(),
-        }
+        Self { span, cause: cause.into(), hint: hint.into() }
     }
 
     fn in_file(self, file: &Path, text: &str) -> ConfigError {
@@ -188,11 +168,7 @@ fn read(file: &Path) -> Result<String, ConfigError> {
     match fs::read_to_string(file) {
         Ok(text) => Ok(text),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(source) => Err(ConfigError::Io {
-            verb: "read",
-            file: file.to_owned(),
-            source,
-        }),
+        Err(source) => Err(ConfigError::Io { verb: "read", file: file.to_owned(), source }),
     }
 }
 

@@ -34,7 +34,9 @@ const PACK: &str = "friday";
 /// Tells the story, a line at a time.
 pub async fn run(say: &mut dyn FnMut(&str)) -> Result<()> {
     let stage = Stage::set().await?;
-    say("An admin has a pack of 12 files and publishes it: a .torrent over HTTP, the files from a seeder.");
+    say(
+        "An admin has a pack of 12 files and publishes it: a .torrent over HTTP, the files from a seeder.",
+    );
     stage.write("maps/harbour.map", 1, 900_000)?;
     for n in 0..10 {
         stage.write(&format!("mods/mod-{n}.pak"), 10 + n, 150_000)?;
@@ -69,7 +71,9 @@ pub async fn run(say: &mut dyn FnMut(&str)) -> Result<()> {
     if !report.problems.is_empty() || contents(&stage.admin)? != contents(&stage.player)? {
         bail!("the player's folder is not what was published");
     }
-    say("The player's folder is, byte for byte, what the admin published. That is all ModSync does.");
+    say(
+        "The player's folder is, byte for byte, what the admin published. That is all ModSync does.",
+    );
     player.handle.shutdown().await;
     seeding.stop().await;
     Ok(())
@@ -99,7 +103,8 @@ impl Stage {
         let (admin, player) = (folder.path().join("admin"), folder.path().join("player"));
         fs::create_dir_all(&admin)?;
         let published = Published::default();
-        let app = Router::new().route("/pack.torrent", get(serve)).with_state(Arc::clone(&published));
+        let app =
+            Router::new().route("/pack.torrent", get(serve)).with_state(Arc::clone(&published));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let origin = listener.local_addr()?;
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -215,7 +220,8 @@ fn set_peer(paths: &Paths, seeder: &Seeder) -> Result<()> {
     let text = fs::read_to_string(&paths.config)?;
     let lines = text.lines().filter(|line| !line.starts_with("peers"));
     let mut text: Vec<String> = lines.map(str::to_owned).collect();
-    let pack = text.iter().position(|line| line == "[[pack]]").context("the settings have a pack")?;
+    let pack =
+        text.iter().position(|line| line == "[[pack]]").context("the settings have a pack")?;
     text.insert(pack + 1, format!("peers = [\"127.0.0.1:{port}\"]"));
     Ok(fs::write(&paths.config, text.join("\n"))?)
 }

@@ -27,7 +27,9 @@ pub enum Audience {
 pub fn start(audience: Audience, folder: Option<&Path>) -> anyhow::Result<()> {
     let usual = match audience {
         Audience::Command => "warn,librqbit=off,librqbit_core=off",
-        Audience::Service => "info,librqbit=warn,librqbit_core=error,librqbit_dht=error,librqbit_upnp=error,librqbit_lsd=error",
+        Audience::Service => {
+            "info,librqbit=warn,librqbit_core=error,librqbit_dht=error,librqbit_upnp=error,librqbit_lsd=error"
+        }
     };
     let filter = EnvFilter::try_from_env("MODSYNC_LOG").or_else(|_| EnvFilter::try_new(usual))?;
     let file = folder

@@ -47,13 +47,7 @@ impl Paths {
         usual: Option<&ProjectDirs>,
     ) -> Result<Self, PathsError> {
         let config = config
-            .map(|path| {
-                if names_folder(&path) {
-                    path.join("config.toml")
-                } else {
-                    path
-                }
-            })
+            .map(|path| if names_folder(&path) { path.join("config.toml") } else { path })
             .or_else(|| usual.map(|usual| usual.config_dir().join("config.toml")));
         let state = state.or_else(|| usual.map(usual_state));
         Ok(Self {
@@ -87,9 +81,7 @@ impl Paths {
 }
 
 fn named_by(variable: &str) -> Option<PathBuf> {
-    env::var_os(variable)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn names_folder(path: &Path) -> bool {
@@ -121,19 +113,10 @@ mod tests {
         for (given, config) in [
             ("my.toml", here.join("my.toml")),
             ("new/", here.join("new/config.toml")),
-            (
-                folder.path().to_str().unwrap(),
-                folder.path().join("config.toml"),
-            ),
+            (folder.path().to_str().unwrap(), folder.path().join("config.toml")),
         ] {
             let paths = Paths::choose(Some(given.into()), Some("state".into()), None).unwrap();
-            assert_eq!(
-                paths,
-                Paths {
-                    config,
-                    state: here.join("state")
-                }
-            );
+            assert_eq!(paths, Paths { config, state: here.join("state") });
         }
     }
 
@@ -145,10 +128,7 @@ mod tests {
 
     #[test]
     fn a_pack_is_known_by_its_url_and_its_folder() {
-        let paths = Paths {
-            config: "/c".into(),
-            state: "/s".into(),
-        };
+        let paths = Paths { config: "/c".into(), state: "/s".into() };
         let state = |url: &str, folder: &str| paths.pack_state(url, Path::new(folder));
         assert_eq!(state("u", "/f"), state("u", "/f"));
         assert_ne!(state("u", "/f"), state("u", "/g"));

@@ -43,7 +43,11 @@ pub fn inspect(path: &Path) -> Result<Manifest, InspectError> {
 }
 
 /// Makes the `.torrent` of all files below a folder. `piece_length` is in bytes.
-pub fn make_torrent(folder: &Path, title: &str, piece_length: usize) -> Result<Vec<u8>, PublishError> {
+pub fn make_torrent(
+    folder: &Path,
+    title: &str,
+    piece_length: usize,
+) -> Result<Vec<u8>, PublishError> {
     let mut pieces = Pieces::new(piece_length);
     let mut list = Vec::new();
     for (path, name) in files(folder)? {

@@ -32,10 +32,7 @@ pub fn add_pack(file: &Path, own_state: &Path, new: &NewPack) -> Result<String, 
         // The name that it would get is written down, so that it stays when other packs go.
         None => last_name(&check(&with_pack(file, &text, new, None)?)?),
     };
-    if let Some(other) = before
-        .packs
-        .iter()
-        .find(|pack| name::key(&pack.name) == name::key(&name))
+    if let Some(other) = before.packs.iter().find(|pack| name::key(&pack.name) == name::key(&name))
     {
         let cause = format!("there is a pack called `{}`", other.name);
         return Err(refused(file, cause, "Choose another name."));
@@ -50,25 +47,16 @@ pub fn add_pack(file: &Path, own_state: &Path, new: &NewPack) -> Result<String, 
 pub fn remove_pack(file: &Path, own_state: &Path, name: &str) -> Result<(), ConfigError> {
     let text = read(file)?;
     let config = parse(&text, file, own_state)?;
-    let found = config
-        .packs
-        .iter()
-        .position(|pack| name::key(&pack.name) == name::key(name));
-    let index = found.ok_or_else(|| ConfigError::NoSuchPack {
-        file: file.to_owned(),
-        name: name.to_owned(),
-    })?;
+    let found = config.packs.iter().position(|pack| name::key(&pack.name) == name::key(name));
+    let index = found
+        .ok_or_else(|| ConfigError::NoSuchPack { file: file.to_owned(), name: name.to_owned() })?;
     let text = without_pack(&text, index).map_err(|mistake| mistake.in_file(file, &text))?;
     parse(&text, file, own_state)?;
     write(file, &text)
 }
 
 fn last_name(config: &Config) -> String {
-    config
-        .packs
-        .last()
-        .map(|pack| pack.name.clone())
-        .unwrap_or_default()
+    config.packs.last().map(|pack| pack.name.clone()).unwrap_or_default()
 }
 
 fn not_added(file: &Path, error: ConfigError) -> ConfigError {
@@ -82,11 +70,7 @@ fn not_added(file: &Path, error: ConfigError) -> ConfigError {
 }
 
 fn refused(file: &Path, cause: impl Into<String>, hint: &str) -> ConfigError {
-    ConfigError::NotAdded {
-        file: file.to_owned(),
-        cause: cause.into(),
-        hint: hint.to_owned(),
-    }
+    ConfigError::NotAdded { file: file.to_owned(), cause: cause.into(), hint: hint.to_owned() }
 }
 
 /// The text with the pack at its end.
@@ -124,13 +108,8 @@ fn folder_text(file: &Path, folder: &Path) -> Result<String, ConfigError> {
     let folder = if folder.starts_with("~") {
         folder.to_owned()
     } else {
-        std::path::absolute(folder).map_err(|e| {
-            refused(
-                file,
-                format!("`{}`: {e}", folder.display()),
-                "Name a folder.",
-            )
-        })?
+        std::path::absolute(folder)
+            .map_err(|e| refused(file, format!("`{}`: {e}", folder.display()), "Name a folder."))?
     };
     let text = folder.to_str().ok_or_else(|| {
         let cause = format!("`{}` is not Unicode", folder.display());
@@ -152,9 +131,7 @@ fn without_pack(text: &str, index: usize) -> Result<String, Mistake> {
     };
     let start = comment_above(text, line_start(text, span.start));
     let end = line_end(text, span.end);
-    let blank = text[end..]
-        .find(|c| c != '\r' && c != '\n')
-        .unwrap_or(text.len() - end);
+    let blank = text[end..].find(|c| c != '\r' && c != '\n').unwrap_or(text.len() - end);
     Ok(format!("{}{}", &text[..start], &text[end + blank..]))
 }
 
@@ -182,11 +159,7 @@ fn broken(error: &TomlError) -> Mistake {
 }
 
 fn packs_key(document: &DocumentMut) -> &'static str {
-    if document.contains_key("packs") {
-        "packs"
-    } else {
-        "pack"
-    }
+    if document.contains_key("packs") { "packs" } else { "pack" }
 }
 
 fn line_start(text: &str, at: usize) -> usize {
@@ -194,9 +167,7 @@ fn line_start(text: &str, at: usize) -> usize {
 }
 
 fn line_end(text: &str, at: usize) -> usize {
-    text[at..]
-        .find('\n')
-        .map_or(text.len(), |newline| at + newline + 1)
+    text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1)
 }
 
 /// The start of the block of comment lines that ends at `start`.

@@ -85,10 +85,7 @@ impl Forbidden {
             } else {
                 continue;
             };
-            return Err(refuse((
-                format!("`{text}` {relation} the pack `{name}`"),
-                CHOOSE_ANOTHER,
-            )));
+            return Err(refuse((format!("`{text}` {relation} the pack `{name}`"), CHOOSE_ANOTHER)));
         }
         Ok(Allowed { path, resolved })
     }
@@ -101,10 +98,7 @@ impl Forbidden {
         let path = match text.strip_prefix('~') {
             Some(rest) if rest.is_empty() || rest.starts_with(std::path::is_separator) => {
                 let home = self.home.as_ref().ok_or_else(|| {
-                    (
-                        "`~` is unknown: there is no home folder".into(),
-                        "Write the whole path.",
-                    )
+                    ("`~` is unknown: there is no home folder".into(), "Write the whole path.")
                 })?;
                 home.join(rest.trim_start_matches(std::path::is_separator))
             }
@@ -123,22 +117,13 @@ impl Forbidden {
         [
             (resolved.parent().is_none(), "is the root of a drive"),
             (home.as_deref() == Some(resolved), "is your home folder"),
-            (
-                home.is_some_and(|home| home.starts_with(resolved)),
-                "contains your home folder",
-            ),
+            (home.is_some_and(|home| home.starts_with(resolved)), "contains your home folder"),
             (
                 has_own_component(path) || has_own_component(resolved),
                 "goes through `.modsync`, where ModSync keeps its own files",
             ),
-            (
-                meet(&self.state, resolved),
-                "overlaps with ModSync's own state folder",
-            ),
-            (
-                self.config_file.starts_with(resolved),
-                "contains the settings of ModSync",
-            ),
+            (meet(&self.state, resolved), "overlaps with ModSync's own state folder"),
+            (self.config_file.starts_with(resolved), "contains the settings of ModSync"),
             (is_system(resolved), "belongs to the system"),
         ]
         .into_iter()
@@ -151,28 +136,17 @@ fn meet(one: &Path, other: &Path) -> bool {
 }
 
 fn has_own_component(path: &Path) -> bool {
-    path.components()
-        .any(|part| part.as_os_str().eq_ignore_ascii_case(".modsync"))
+    path.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".modsync"))
 }
 
 fn is_system(resolved: &Path) -> bool {
     let known = |fixed: &[&str], variables: &[&str]| {
         let fixed = fixed.iter().filter(|_| cfg!(unix)).map(PathBuf::from);
-        let named = variables
-            .iter()
-            .filter(|_| cfg!(windows))
-            .filter_map(std::env::var_os);
-        fixed
-            .chain(named.map(PathBuf::from))
-            .map(|path| resolve(&path))
-            .collect::<Vec<_>>()
+        let named = variables.iter().filter(|_| cfg!(windows)).filter_map(std::env::var_os);
+        fixed.chain(named.map(PathBuf::from)).map(|path| resolve(&path)).collect::<Vec<_>>()
     };
-    known(&NOT_ITSELF, &NOT_ITSELF_VARS)
-        .iter()
-        .any(|folder| folder == resolved)
-        || known(&NOT_INSIDE, &NOT_INSIDE_VARS)
-            .iter()
-            .any(|folder| resolved.starts_with(folder))
+    known(&NOT_ITSELF, &NOT_ITSELF_VARS).iter().any(|folder| folder == resolved)
+        || known(&NOT_INSIDE, &NOT_INSIDE_VARS).iter().any(|folder| resolved.starts_with(folder))
 }
 
 /// Where a path really leads, as far as it exists; in one case where the system knows no other.
@@ -215,19 +189,10 @@ mod tests {
 
     #[test]
     fn the_system_keeps_its_folders() {
-        for folder in ["/usr", "/etc", "/etc/deep/er", "/tmp"]
-            .iter()
-            .filter(|_| cfg!(unix))
-        {
+        for folder in ["/usr", "/etc", "/etc/deep/er", "/tmp"].iter().filter(|_| cfg!(unix)) {
             assert!(is_system(&resolve(Path::new(folder))), "{folder}");
         }
-        for folder in [
-            "/srv",
-            "/opt/games",
-            "/usr/local/games/x",
-            "/var/lib/x",
-            "/binary",
-        ] {
+        for folder in ["/srv", "/opt/games", "/usr/local/games/x", "/var/lib/x", "/binary"] {
             assert!(!is_system(Path::new(folder)), "{folder}");
         }
     }

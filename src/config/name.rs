@@ -33,11 +33,7 @@ pub(super) fn check(given: &Spanned<String>) -> Result<(), Mistake> {
         return Ok(());
     };
     let hint = "Write a short name such as \"survival\", or leave the key out.";
-    Err(Mistake::new(
-        given.span(),
-        format!("`name`: {reason}"),
-        hint,
-    ))
+    Err(Mistake::new(given.span(), format!("`name`: {reason}"), hint))
 }
 
 /// The name of a pack that was given none, unlike all in `taken`, which it joins.
@@ -55,9 +51,7 @@ pub(super) fn derive(url: &Url, folder: &Path, taken: &mut BTreeSet<String>) -> 
 }
 
 fn base(url: &Url, folder: &Path) -> String {
-    let segment = url
-        .path_segments()
-        .and_then(|mut segments| segments.next_back());
+    let segment = url.path_segments().and_then(|mut segments| segments.next_back());
     let file = percent_decode_str(segment.unwrap_or_default()).decode_utf8_lossy();
     let folder = folder.file_name().unwrap_or_default().to_string_lossy();
     [stem(&file), &folder, url.host_str().unwrap_or_default()]
@@ -69,11 +63,7 @@ fn base(url: &Url, folder: &Path) -> String {
 
 fn stem(file: &str) -> &str {
     const ENDING: &str = ".torrent";
-    match file
-        .len()
-        .checked_sub(ENDING.len())
-        .and_then(|at| file.split_at_checked(at))
-    {
+    match file.len().checked_sub(ENDING.len()).and_then(|at| file.split_at_checked(at)) {
         Some((stem, ending)) if ending.eq_ignore_ascii_case(ENDING) => stem,
         _ => file,
     }
@@ -82,10 +72,7 @@ fn stem(file: &str) -> &str {
 /// Only what can be typed and printed anywhere.
 fn safe(text: &str) -> String {
     let is_safe = |c: char| c.is_alphanumeric() || " ._+()".contains(c);
-    let text: String = text
-        .chars()
-        .map(|c| if is_safe(c) { c } else { '-' })
-        .collect();
+    let text: String = text.chars().map(|c| if is_safe(c) { c } else { '-' }).collect();
     let is_rim = |c: char| " .-_".contains(c);
     let text: String = text.trim_matches(is_rim).chars().take(MOST_CHARS).collect();
     text.trim_end_matches(is_rim).to_owned()

@@ -82,11 +82,7 @@ fn check_packs(shapes: Vec<Pack>, forbidden: &Forbidden) -> Result<Vec<PackConfi
         name::check(given)?;
         if !names.insert(name::key(given.get_ref())) {
             let cause = format!("`name`: there are two packs called `{}`", given.get_ref());
-            return Err(Mistake::new(
-                given.span(),
-                cause,
-                "Give every pack a name of its own.",
-            ));
+            return Err(Mistake::new(given.span(), cause, "Give every pack a name of its own."));
         }
     }
     let mut packs: Vec<PackConfig> = Vec::new();
@@ -179,14 +175,10 @@ impl NetworkShape {
 /// The parser's errors in our words.
 fn explain(text: &str, error: &toml::de::Error) -> Mistake {
     let span = error.span().unwrap_or(0..0);
-    let line = text
-        .lines()
-        .nth(line_of(text, span.start) - 1)
-        .unwrap_or_default();
+    let line = text.lines().nth(line_of(text, span.start) - 1).unwrap_or_default();
     let message = error.message().lines().collect::<Vec<_>>().join(", ");
-    if let Some((key, known)) = message
-        .strip_prefix("unknown field ")
-        .and_then(|rest| rest.split_once(", "))
+    if let Some((key, known)) =
+        message.strip_prefix("unknown field ").and_then(|rest| rest.split_once(", "))
     {
         let known = known.trim_start_matches("expected one of ");
         return Mistake::new(

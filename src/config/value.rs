@@ -28,17 +28,11 @@ pub(super) fn number<N: TryFrom<i64>>(
     range: RangeInclusive<i64>,
 ) -> Result<N, Mistake> {
     let value = *given.get_ref();
-    let fitting = Some(value)
-        .filter(|value| range.contains(value))
-        .and_then(|v| N::try_from(v).ok());
+    let fitting =
+        Some(value).filter(|value| range.contains(value)).and_then(|v| N::try_from(v).ok());
     fitting.ok_or_else(|| {
         let cause = format!("{value} is not from {} to {}", range.start(), range.end());
-        wrong(
-            key,
-            given,
-            cause,
-            "Write a number in that range, or leave the key out.",
-        )
+        wrong(key, given, cause, "Write a number in that range, or leave the key out.")
     })
 }
 
@@ -66,12 +60,7 @@ pub(super) fn duration(
     } else {
         return Ok(value);
     };
-    Err(wrong(
-        key,
-        given,
-        format!("`{text}` is {limit}"),
-        "Write a time within the limit.",
-    ))
+    Err(wrong(key, given, format!("`{text}` is {limit}"), "Write a time within the limit."))
 }
 
 /// A number of bytes or a text such as `20 GiB`.
@@ -145,17 +134,10 @@ pub(super) fn globs(key: &str, given: &[Spanned<String>]) -> Result<Globs, Mista
             "Write patterns such as \"saves/\", \"*.log\" or \"config/*.ini\", with `/` between folders.",
         ));
     }
-    let patterns = given
-        .iter()
-        .map(|pattern| pattern.get_ref().clone())
-        .collect();
+    let patterns = given.iter().map(|pattern| pattern.get_ref().clone()).collect();
     let place = given.first().map_or(0..0, Spanned::span);
     Globs::new(patterns).map_err(|e| {
-        Mistake::new(
-            place,
-            format!("`{key}`: {e}"),
-            "Write fewer or simpler patterns.",
-        )
+        Mistake::new(place, format!("`{key}`: {e}"), "Write fewer or simpler patterns.")
     })
 }
 
@@ -213,17 +195,9 @@ fn is_peer(text: &str) -> bool {
     };
     let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     let is_port = digits && port.parse().is_ok_and(|port: u16| port > 0);
-    let is_host = match host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-    {
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            !host.is_empty()
-                && host
-                    .chars()
-                    .all(|c| c.is_alphanumeric() || "-._".contains(c))
-        }
+        None => !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || "-._".contains(c)),
     };
     is_port && is_host
 }
@@ -232,18 +206,10 @@ fn is_peer(text: &str) -> bool {
 pub(super) fn trackers(given: &Spanned<Value>) -> Result<Trackers, Mistake> {
     let hint = "Write true, false or a list of addresses such as [\"udp://tracker.example.org:6969/announce\"].";
     if let Some(of_torrent) = given.get_ref().as_bool() {
-        return Ok(Trackers {
-            of_torrent,
-            extra: Vec::new(),
-        });
+        return Ok(Trackers { of_torrent, extra: Vec::new() });
     }
     let Some(list) = given.get_ref().as_array() else {
-        return Err(wrong(
-            "trackers",
-            given,
-            "it is neither true, false nor a list",
-            hint,
-        ));
+        return Err(wrong("trackers", given, "it is neither true, false nor a list", hint));
     };
     let mut trackers = Trackers::default();
     for entry in list {

@@ -103,7 +103,9 @@ fn preserve(root: &Root, journal: &Journal) -> Result<(), Fault> {
     for step in &journal.steps {
         let (path, to) = match step {
             Step::Remove { path, to, .. } => (path, *to),
-            Step::Put { path, from, to, was: Some(_), .. } if root.stat(from)?.is_some() => (path, *to),
+            Step::Put { path, from, to, was: Some(_), .. } if root.stat(from)?.is_some() => {
+                (path, *to)
+            }
             Step::Put { .. }
             | Step::Clear { .. }
             | Step::Prune { .. }
@@ -144,7 +146,10 @@ fn roll_forward(
         progress(done as u64 + 1);
     }
     for folder in touched {
-        if root.stat(&folder).is_ok_and(|s| folder.is_empty() || s.is_some_and(|s| s.kind == Kind::Dir)) {
+        if root
+            .stat(&folder)
+            .is_ok_and(|s| folder.is_empty() || s.is_some_and(|s| s.kind == Kind::Dir))
+        {
             root.sync_dir(&folder)?;
         }
     }

@@ -83,8 +83,11 @@ impl Root {
 
     /// Opens a folder, making it and its parents first when they are missing.
     pub fn create(path: &Path) -> Result<Self> {
-        Dir::create_ambient_dir_all(path, ambient_authority())
-            .map_err(|source| FsError { verb: "create", path: path.to_owned(), source })?;
+        Dir::create_ambient_dir_all(path, ambient_authority()).map_err(|source| FsError {
+            verb: "create",
+            path: path.to_owned(),
+            source,
+        })?;
         Self::open(path)
     }
 
@@ -94,8 +97,11 @@ impl Root {
 
     /// Bytes that this user may still write on the folder's file system.
     pub fn available_space(&self) -> Result<u64> {
-        fs4::available_space(&self.path)
-            .map_err(|source| FsError { verb: "ask for the free space of", path: self.path.clone(), source })
+        fs4::available_space(&self.path).map_err(|source| FsError {
+            verb: "ask for the free space of",
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// What stands at `path`, without following a link; `None` when nothing does.
@@ -163,7 +169,8 @@ impl Root {
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
         self.remove_file_if_there(&temporary)?;
-        let mut file = self.open_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
+        let mut file =
+            self.open_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
         file.write_all(bytes)
             .and_then(|()| file.sync_all())
             .map_err(|e| self.error("write", path, e))?;
@@ -256,7 +263,7 @@ impl Root {
     pub fn sync_dir(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         self.dir_at(path)
-            .and_then(|dir| platform::sync_dir(dir))
+            .and_then(|dir| platform::sync_dir(&dir))
             .map_err(|e| self.error("sync", path, e))
     }
 
@@ -420,7 +427,9 @@ impl From<FsError> for Fault {
 pub fn hint(kind: FaultKind) -> &'static str {
     match kind {
         FaultKind::DiskFull => "Free some space on that disk; ModSync goes on by itself.",
-        FaultKind::FileInUse => "Close the game or whatever uses the file; ModSync goes on by itself.",
+        FaultKind::FileInUse => {
+            "Close the game or whatever uses the file; ModSync goes on by itself."
+        }
         FaultKind::AccessDenied => {
             "Give yourself the right to write there, or choose another folder; ModSync goes on by itself."
         }

@@ -127,7 +127,9 @@ pub fn steps_back(
     let (mut removes, mut restores, mut puts) = (Vec::new(), Vec::new(), Vec::new());
     for (step, to) in done.steps.iter().zip(0..) {
         match step {
-            Step::Put { path, looks, was: None, to: kept, .. } if look(&done.kept(*kept))?.is_none() => {
+            Step::Put { path, looks, was: None, to: kept, .. }
+                if look(&done.kept(*kept))?.is_none() =>
+            {
                 removes.push(Step::Remove { path: path.clone(), was: *looks, to });
             }
             Step::Put { path, to: kept, .. } | Step::Remove { path, to: kept, .. } => {

@@ -78,7 +78,8 @@ pub fn plan(given: Given<'_>) -> Result<Plan, Fault> {
     let names = Names::of(manifest, &scan.inventory);
     let (remove, let_go) = dropped(&scan.inventory, baseline, &names);
     let obstacles = obstacles(manifest, &scan.inventory, &remove)?;
-    let bytes = |pieces: &PieceSet| pieces.iter().map(|piece| manifest.piece_size(piece)).sum::<u64>();
+    let bytes =
+        |pieces: &PieceSet| pieces.iter().map(|piece| manifest.piece_size(piece)).sum::<u64>();
     let new_content: u64 = actions
         .iter()
         .filter(|(_, action)| !matches!(action, Action::Compare(_)))
@@ -145,7 +146,13 @@ fn edits(given: Given<'_>) -> BTreeMap<EntryIndex, Stat> {
         .collect()
 }
 
-fn is_right(manifest: &Manifest, live: &PieceSet, entry: EntryIndex, length: u64, stat: Stat) -> bool {
+fn is_right(
+    manifest: &Manifest,
+    live: &PieceSet,
+    entry: EntryIndex,
+    length: u64,
+    stat: Stat,
+) -> bool {
     stat.length == length && manifest.pieces_of(entry).all(|piece| live.contains(piece))
 }
 
@@ -175,7 +182,8 @@ fn actions(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>, wanted: &PieceS
     let mut actions = BTreeMap::new();
     let mut unchanged = BTreeMap::new();
     let mut doubtful = BTreeMap::new();
-    for (entry, path, length) in manifest.files().filter(|(entry, _, _)| !edits.contains_key(entry)) {
+    for (entry, path, length) in manifest.files().filter(|(entry, _, _)| !edits.contains_key(entry))
+    {
         match scan.inventory.find(path) {
             None => {
                 actions.insert(entry, Action::Add);
@@ -322,7 +330,12 @@ fn is_at_or_below(path: &str, folder: &str) -> bool {
 }
 
 /// Why a person must approve: the release removes too much, or is another pack altogether.
-fn guard(baseline: Option<&Baseline>, names: &Names, removed: usize, policy: &Policy) -> Option<Fault> {
+fn guard(
+    baseline: Option<&Baseline>,
+    names: &Names,
+    removed: usize,
+    policy: &Policy,
+) -> Option<Fault> {
     let installed = &baseline?.files;
     let shared = installed.keys().filter(|path| names.contains(path.as_str())).count();
     let hint = "Look at the plan; if it is what you want, approve it.";
@@ -410,7 +423,9 @@ impl Plan {
             changed: files(|action| matches!(action, Action::Change(_))),
             compared: files(|action| matches!(action, Action::Compare(_))),
             removed: self.remove.iter().map(|(p, s)| line(p.as_str(), s.length)).collect(),
-            kept: edits.chain(self.let_go.iter().map(|(p, s)| line(p.as_str(), s.length))).collect(),
+            kept: edits
+                .chain(self.let_go.iter().map(|(p, s)| line(p.as_str(), s.length)))
+                .collect(),
             extra: self.extras.iter().map(|(p, s)| line(p, s.length)).collect(),
             unchanged: self.unchanged.len() as u64,
             download_bytes: self.download_bytes,

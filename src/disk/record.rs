@@ -35,12 +35,18 @@ impl<T> Loaded<T> {
 }
 
 /// Reads a record without touching a damaged one.
-pub fn peek<T: DeserializeOwned>(root: &Root, path: impl AsRef<Path>) -> Result<Option<T>, FsError> {
+pub fn peek<T: DeserializeOwned>(
+    root: &Root,
+    path: impl AsRef<Path>,
+) -> Result<Option<T>, FsError> {
     Ok(root.read(path, MAX_BYTES)?.and_then(|bytes| decode(&bytes)))
 }
 
 /// Reads a record; a damaged one is moved aside.
-pub fn load<T: DeserializeOwned>(root: &Root, path: impl AsRef<Path>) -> Result<Loaded<T>, FsError> {
+pub fn load<T: DeserializeOwned>(
+    root: &Root,
+    path: impl AsRef<Path>,
+) -> Result<Loaded<T>, FsError> {
     let path = path.as_ref();
     let Some(bytes) = root.read(path, MAX_BYTES)? else {
         return Ok(Loaded::Absent);

@@ -153,9 +153,11 @@ pub fn complete(
         .into_iter()
         .filter_map(|(entry, replaces)| {
             let path = manifest.entries[entry].path.clone()?;
-            Some(completion.seal(entry).map(|looks| {
-                (path, StagedFile { from: staging.file(entry), looks, replaces })
-            }))
+            Some(
+                completion
+                    .seal(entry)
+                    .map(|looks| (path, StagedFile { from: staging.file(entry), looks, replaces })),
+            )
         })
         .collect::<Result<_, _>>()?;
     staging.root.sync_dir(&staging.folder)?;
@@ -186,7 +188,8 @@ impl Completion<'_> {
                 Action::Add => None,
                 Action::Change(stat) | Action::Compare(stat) => Some(stat),
             };
-            let same_length = stat.filter(|stat| stat.length == self.manifest.entries[entry].length);
+            let same_length =
+                stat.filter(|stat| stat.length == self.manifest.entries[entry].length);
             match same_length {
                 Some(stat) if self.is_same(entry)? => {
                     unchanged.insert(entry, stat);
@@ -205,7 +208,9 @@ impl Completion<'_> {
         for (offset, size) in self.blocks(entry, |piece| self.plan.wanted.contains(piece)) {
             self.go_on()?;
             let (new, old) = (&mut new[..size], &mut old[..size]);
-            self.staging.read_at(entry, offset, new).map_err(|e| self.staging.error("read", entry, e))?;
+            self.staging
+                .read_at(entry, offset, new)
+                .map_err(|e| self.staging.error("read", entry, e))?;
             if self.live.read_at(entry, offset, old).is_err() || new != old {
                 return Ok(false);
             }
@@ -231,7 +236,11 @@ impl Completion<'_> {
     }
 
     /// Hashes every piece of the new files, as it will be once they are in place.
-    fn check(&self, replaced: &Replaced, progress: &(dyn Fn(u64) + Sync)) -> Result<(), StagingError> {
+    fn check(
+        &self,
+        replaced: &Replaced,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), StagingError> {
         let mut pieces = PieceSet::none(self.manifest.pieces.len());
         replaced
             .keys()

@@ -43,7 +43,8 @@ mod tests {
     #[test]
     fn the_times_double_from_a_minute_to_six_hours() {
         let minutes = |failures| {
-            delay(&fault(FaultKind::OriginUnreachable, None), failures, 0.5).map(|d| d.as_secs() / 60)
+            delay(&fault(FaultKind::OriginUnreachable, None), failures, 0.5)
+                .map(|d| d.as_secs() / 60)
         };
         let all: Vec<_> = (1..=11).filter_map(minutes).collect();
         assert_eq!(all, [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360]);

@@ -29,7 +29,9 @@ use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{Manifest, PieceSet};
 use crate::model::pack::PackConfig;
 use crate::model::release::{Digest, Release};
-use crate::model::report::{ApplyReport, CleanReport, FileLine, Problem, ProblemKind, VerifyReport};
+use crate::model::report::{
+    ApplyReport, CleanReport, FileLine, Problem, ProblemKind, VerifyReport,
+};
 use crate::model::snapshot::{Progress, Unit};
 use crate::net::http::{self, Http};
 use crate::net::remote::{self, Fetched as Body};
@@ -104,7 +106,10 @@ async fn check(context: &Context, full: bool) -> Result<Outcome, Fault> {
     let release = spawn_blocking(move || accept(&state, digest, &bytes))
         .await
         .map_err(|e| Fault::bug(format!("reading a torrent ended early: {e}")))?
-        .map_err(|fault| Fault { what: format!("{}: {}", http::shown(url), fault.what), ..fault })?;
+        .map_err(|fault| Fault {
+            what: format!("{}: {}", http::shown(url), fault.what),
+            ..fault
+        })?;
     Ok(Outcome::Checked(Checked { release: Some(release), validators, full: true }))
 }
 
@@ -172,11 +177,17 @@ fn recover(context: &Context) -> Result<Outcome, Fault> {
             report_of(&journal)
         }
         apply::Recovered::PutBack(_) => {
-            tracing::warn!(pack = config.name, "put back what was cut off: new content was damaged");
+            tracing::warn!(
+                pack = config.name,
+                "put back what was cut off: new content was damaged"
+            );
             None
         }
         apply::Recovered::JournalDamaged => {
-            tracing::warn!(pack = config.name, "the journal was damaged; every file is looked at anew");
+            tracing::warn!(
+                pack = config.name,
+                "the journal was damaged; every file is looked at anew"
+            );
             None
         }
         apply::Recovered::Interrupted => return Err(Fault::cancelled()),
@@ -199,7 +210,8 @@ fn recover(context: &Context) -> Result<Outcome, Fault> {
 }
 
 fn report_of(journal: &Journal) -> Option<ApplyReport> {
-    let count = |of: fn(&journal::Step) -> bool| journal.steps.iter().filter(|s| of(s)).count() as u64;
+    let count =
+        |of: fn(&journal::Step) -> bool| journal.steps.iter().filter(|s| of(s)).count() as u64;
     Some(ApplyReport {
         release: journal.release.clone()?,
         added: count(|step| matches!(step, journal::Step::Put { was: None, .. })),
@@ -268,7 +280,8 @@ async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Outcome, Faul
         let (context, planned) = (context.clone(), Arc::clone(&planned));
         spawn_blocking(move || open_for_fetch(&context, &planned))
     };
-    let folder = opened.await.map_err(|e| Fault::bug(format!("opening a folder ended early: {e}")))??;
+    let folder =
+        opened.await.map_err(|e| Fault::bug(format!("opening a folder ended early: {e}")))??;
     let root = Arc::clone(&folder.root);
     let downloaded = if planned.plan.missing.count() == 0 {
         0
@@ -281,7 +294,11 @@ async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Outcome, Faul
         let total = planned.plan.download_bytes.max(1);
         let done = |_| context.progress.set(total, total, Unit::Bytes);
         let staged = staging::complete(&planned.plan, &staging, &context.cancel, &done)?;
-        Ok(Outcome::Fetched(Box::new(Fetched { staged, downloaded, marker: folder.marker.clone() })))
+        Ok(Outcome::Fetched(Box::new(Fetched {
+            staged,
+            downloaded,
+            marker: folder.marker.clone(),
+        })))
     });
     completed.await.map_err(|e| Fault::bug(format!("completing the new files ended early: {e}")))?
 }
@@ -319,7 +336,10 @@ async fn download(context: &Context, planned: &Planned, root: &Arc<Root>) -> Res
     plan.missing.iter().for_each(|piece| have.remove(piece));
     for &entry in plan.edits.keys() {
         let only_of_edits = |piece: usize| !plan.wanted.contains(piece);
-        manifest.pieces_of(entry).filter(|&p| only_of_edits(p)).for_each(|piece| have.remove(piece));
+        manifest
+            .pieces_of(entry)
+            .filter(|&p| only_of_edits(p))
+            .for_each(|piece| have.remove(piece));
     }
     let storage = Arc::new(PackStorage::fetching(
         Arc::clone(manifest),
@@ -423,7 +443,11 @@ fn apply_update(context: &Context, planned: &Planned, fetched: &Fetched) -> Resu
     let now = SystemTime::now();
     let id = trash::new_id(root, now)?;
     let is_repair = before.as_ref().is_some_and(|b| b.release.digest == plan.release.digest);
-    let undoes = if is_repair { before.as_ref().and_then(|b| b.applied_as.clone()) } else { Some(id.clone()) };
+    let undoes = if is_repair {
+        before.as_ref().and_then(|b| b.applied_as.clone())
+    } else {
+        Some(id.clone())
+    };
     let next = Baseline {
         release: plan.release.clone(),
         files: next_files(plan, &planned.manifest, before.as_ref(), &fetched.staged),
@@ -501,7 +525,8 @@ fn forget_old_torrents(root: &Root, baseline: &Baseline) -> Result<(), Fault> {
 /// The trash is emptied beside other work; that it could not be is no reason to fail that.
 fn expire_trash(context: &Context, root: &Root) {
     let policy = &context.config.policy;
-    if let Err(error) = trash::expire(root, policy.trash_age, policy.trash_size, SystemTime::now()) {
+    if let Err(error) = trash::expire(root, policy.trash_age, policy.trash_size, SystemTime::now())
+    {
         tracing::warn!(pack = context.config.name, "could not empty the trash: {error}");
     }
 }
@@ -595,7 +620,8 @@ fn roll_back(context: &Context) -> Result<Outcome, Fault> {
     let Some(undone) = current.applied_as.clone() else {
         return Err(nothing("no earlier release was installed here"));
     };
-    let (Some(done), Some(previous)) = (trash::record_of(root, &undone)?, trash::baseline_of(root, &undone)?)
+    let (Some(done), Some(previous)) =
+        (trash::record_of(root, &undone)?, trash::baseline_of(root, &undone)?)
     else {
         return Err(nothing("no earlier release is in the trash"));
     };

@@ -66,18 +66,30 @@ pub enum Effect {
 pub enum Job {
     /// Finish what a crash cut off, and read the baseline.
     Recover,
-    Check { full: bool },
+    Check {
+        full: bool,
+    },
     /// Look at the folder and plan for a release. A `quick` scan trusts lengths and times if the
     /// release is the installed one.
-    Scan { release: Release, quick: bool },
+    Scan {
+        release: Release,
+        quick: bool,
+    },
     /// Get the missing pieces and complete the new content.
     Fetch(Arc<Planned>),
     Apply(Arc<Planned>, Box<Fetched>),
-    Verify { release: Release },
-    Clean { release: Release, dry_run: bool },
+    Verify {
+        release: Release,
+    },
+    Clean {
+        release: Release,
+        dry_run: bool,
+    },
     Rollback,
     Trash,
-    Restore { entry: String },
+    Restore {
+        entry: String,
+    },
 }
 
 /// A plan with what is needed to carry it out.
@@ -102,18 +114,28 @@ pub struct Fetched {
 /// What a job brought.
 #[derive(Debug)]
 pub enum Outcome {
-    Recovered { installed: Option<Release>, marker: Option<Marker>, finished: Option<ApplyReport> },
+    Recovered {
+        installed: Option<Release>,
+        marker: Option<Marker>,
+        finished: Option<ApplyReport>,
+    },
     Checked(Checked),
     /// The folder looks as the baseline says.
     AsInstalled,
     Scanned(Arc<Planned>),
     Fetched(Box<Fetched>),
-    Applied { report: ApplyReport, marker: Marker },
+    Applied {
+        report: ApplyReport,
+        marker: Marker,
+    },
     /// Asked to stop in the middle; the journal stays.
     Interrupted,
     Verified(VerifyReport, Arc<Planned>),
     Cleaned(CleanReport),
-    RolledBack { report: ApplyReport, from: Release },
+    RolledBack {
+        report: ApplyReport,
+        from: Release,
+    },
     Trash(Vec<TrashEntry>),
     Restored(RestoreReport),
 }
@@ -137,12 +159,21 @@ enum Goal {
     Check,
     Plan,
     /// Make the folder equal to the newest release.
-    Update { check: bool, approve: bool },
-    Verify { repair: bool },
-    Clean { dry_run: bool },
+    Update {
+        check: bool,
+        approve: bool,
+    },
+    Verify {
+        repair: bool,
+    },
+    Clean {
+        dry_run: bool,
+    },
     Rollback,
     Trash,
-    Restore { entry: String },
+    Restore {
+        entry: String,
+    },
 }
 
 /// A goal under way.
@@ -308,9 +339,11 @@ impl Machine {
         self.facts.paused = true;
         let mut effects = vec![Effect::Remember, Effect::Answer(ticket, Ok(Answer::Done))];
         match &self.state {
-            State::Busy { errand, running: Running::Check | Running::Scan | Running::Fetch, .. }
-                if errand.ticket.is_none() =>
-            {
+            State::Busy {
+                errand,
+                running: Running::Check | Running::Scan | Running::Fetch,
+                ..
+            } if errand.ticket.is_none() => {
                 effects.push(Effect::Cancel);
             }
             State::Waiting { .. } => self.state = State::Idle,
@@ -359,7 +392,9 @@ impl Machine {
         let job = match &errand.goal {
             _ if !self.recovered => Job::Recover,
             Goal::Recover => Job::Recover,
-            Goal::Follow | Goal::Check | Goal::Plan | Goal::Update { check: true, .. } => self.check(now),
+            Goal::Follow | Goal::Check | Goal::Plan | Goal::Update { check: true, .. } => {
+                self.check(now)
+            }
             Goal::Update { check: false, .. } => match self.target(true) {
                 Some((release, quick)) => Job::Scan { release, quick },
                 None => self.check(now),
@@ -521,9 +556,9 @@ impl Machine {
         if let Some(validators) = checked.validators {
             self.facts.origin.validators = validators;
         }
-        self.next_check = self.next_check.map(|_| {
-            now.time + backoff::interval(self.config.check_interval, now.dice)
-        });
+        self.next_check = self
+            .next_check
+            .map(|_| now.time + backoff::interval(self.config.check_interval, now.dice));
         let Some(release) = checked.release else { return };
         self.facts.origin.digest = Some(release.digest);
         let known = self.facts.offered.as_ref().is_some_and(|o| o.digest == release.digest);
@@ -703,13 +738,7 @@ impl Machine {
         }
     }
 
-    fn ask(
-        &mut self,
-        errand: Errand,
-        fault: Fault,
-        plan: Option<PlanReport>,
-        now: Now,
-    ) -> Effects {
+    fn ask(&mut self, errand: Errand, fault: Fault, plan: Option<PlanReport>, now: Now) -> Effects {
         self.state = State::Idle;
         self.question = Some((fault.clone(), plan.map(Box::new)));
         let mut effects = vec![Effect::Remember];
@@ -731,7 +760,8 @@ impl Machine {
 
     /// The folder is given to others while nothing is about to change in it.
     fn wants_to_seed(&self) -> bool {
-        let changing = matches!(self.state, State::Busy { running: Running::Apply | Running::Recover, .. });
+        let changing =
+            matches!(self.state, State::Busy { running: Running::Apply | Running::Recover, .. });
         let repairing = matches!(&self.state, State::Busy { running: Running::Fetch, planned: Some(p), .. }
             if Some(p.plan.release.info_hash) == self.facts.installed.as_ref().map(|r| r.info_hash));
         self.config.seed
@@ -783,10 +813,7 @@ impl Goal {
 }
 
 fn is_of_origin(kind: FaultKind) -> bool {
-    matches!(
-        kind,
-        FaultKind::OriginUnreachable | FaultKind::OriginRefused | FaultKind::BadMetainfo
-    )
+    matches!(kind, FaultKind::OriginUnreachable | FaultKind::OriginRefused | FaultKind::BadMetainfo)
 }
 
 fn nothing_installed(name: &str) -> Fault {

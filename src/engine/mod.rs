@@ -72,7 +72,11 @@ pub struct Handle {
 
 #[derive(Debug)]
 enum Message {
-    Command { pack: String, command: Command, reply: oneshot::Sender<Result<Answer, Fault>> },
+    Command {
+        pack: String,
+        command: Command,
+        reply: oneshot::Sender<Result<Answer, Fault>>,
+    },
     /// A job of a pack has ended.
     Done(String, Result<machine::Outcome, Fault>),
     Shutdown(oneshot::Sender<()>),
@@ -137,12 +141,8 @@ pub fn start(paths: &Paths, mode: Mode) -> Result<Handle, StartError> {
 fn lock(paths: &Paths) -> Result<File, StartError> {
     let path = paths.engine_lock();
     let error = |source| StartError::Lock { path: path.clone(), source };
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(error)?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StartError::Running(path)),
@@ -216,12 +216,19 @@ impl Engine {
                 break;
             }
         }
+        // Whoever waits for the end may start the next engine: the lock must have fallen by then.
+        drop(self);
         if let Some(done) = leaving {
             let _ = done.send(());
         }
     }
 
-    fn command(&mut self, name: &str, command: Command, reply: oneshot::Sender<Result<Answer, Fault>>) {
+    fn command(
+        &mut self,
+        name: &str,
+        command: Command,
+        reply: oneshot::Sender<Result<Answer, Fault>>,
+    ) {
         match self.pack(name) {
             Some(pack) => pack.command(command, reply, now()),
             None => {

@@ -181,7 +181,8 @@ impl Pack {
         tokio::spawn(async move {
             let _ = seeding.await;
             let result = tokio::spawn(jobs::run(job, context)).await;
-            let result = result.unwrap_or_else(|e| Err(Fault::bug(format!("a job ended early: {e}"))));
+            let result =
+                result.unwrap_or_else(|e| Err(Fault::bug(format!("a job ended early: {e}"))));
             let _ = messages.send(Message::Done(name, result)).await;
         });
     }

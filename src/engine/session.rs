@@ -46,7 +46,8 @@ impl Session {
             let (folder, marker) = (config.folder.clone(), marker.cloned());
             tokio::task::spawn_blocking(move || prepare(&folder, marker.as_ref()))
         };
-        let prepared = prepared.await.map_err(|e| Fault::bug(format!("seeding ended early: {e}")))??;
+        let prepared =
+            prepared.await.map_err(|e| Fault::bug(format!("seeding ended early: {e}")))??;
         let Some(Prepared { bytes, have, lacking, storage }) = prepared else { return Ok(()) };
         let peers = jobs::addresses(&config.peers).await;
         let torrent = Torrent { bytes, have, unwanted: lacking, storage, peers };

@@ -18,17 +18,25 @@ pub enum Command {
     Sync,
     /// Make the folder equal to the newest known release. `approve` approves the plan that was last
     /// shown, and only that one.
-    Apply { approve: bool },
+    Apply {
+        approve: bool,
+    },
     /// Compare every byte with the installed release; `repair` fetches the bad pieces.
-    Verify { repair: bool },
+    Verify {
+        repair: bool,
+    },
     /// Move extras to the trash.
-    Clean { dry_run: bool },
+    Clean {
+        dry_run: bool,
+    },
     /// Put the previous release back.
     Rollback,
     /// List the trash.
     Trash,
     /// Put the files of a trash entry back where nothing stands in their place.
-    Restore { entry: String },
+    Restore {
+        entry: String,
+    },
     Pause,
     Resume,
 }

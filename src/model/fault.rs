@@ -81,9 +81,13 @@ impl FaultKind {
             | Self::FolderGone
             | Self::FolderBusy
             | Self::LinkInTheWay => Next::Watch(MINUTE / 2),
-            Self::FolderChanged => Next::Backoff { first: Duration::from_secs(5), longest: 10 * MINUTE },
+            Self::FolderChanged => {
+                Next::Backoff { first: Duration::from_secs(5), longest: 10 * MINUTE }
+            }
             Self::MassRemoval | Self::UnrelatedRelease => Next::Ask,
-            Self::Io | Self::StateDamaged | Self::Bug => Next::Backoff { first: MINUTE, longest: HOUR },
+            Self::Io | Self::StateDamaged | Self::Bug => {
+                Next::Backoff { first: MINUTE, longest: HOUR }
+            }
             Self::NothingToRollBack | Self::Refused | Self::Cancelled => Next::Rest,
         }
     }
@@ -114,6 +118,10 @@ impl Fault {
 
     /// The fault of a mistake of ours.
     pub fn bug(what: impl fmt::Display) -> Self {
-        Self::new(FaultKind::Bug, what, "This is a mistake in ModSync; please report it with the log.")
+        Self::new(
+            FaultKind::Bug,
+            what,
+            "This is a mistake in ModSync; please report it with the log.",
+        )
     }
 }

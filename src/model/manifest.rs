@@ -277,7 +277,8 @@ mod tests {
     #[test]
     fn a_piece_is_the_spans_of_the_files_it_crosses() {
         let m = manifest(10, &[4, 0, 9, 12]);
-        let spans = |piece| m.spans(piece).map(|s| (s.entry, s.offset, s.length)).collect::<Vec<_>>();
+        let spans =
+            |piece| m.spans(piece).map(|s| (s.entry, s.offset, s.length)).collect::<Vec<_>>();
         assert_eq!(spans(0), [(0, 0, 4), (2, 0, 6)]);
         assert_eq!(spans(1), [(2, 6, 3), (3, 0, 7)]);
         assert_eq!(spans(2), [(3, 7, 5)]);

@@ -188,10 +188,7 @@ fn is_device(component: &str) -> bool {
         _ => ["COM", "LPT"].iter().any(|port| {
             stem.strip_prefix(port).is_some_and(|number| {
                 let mut chars = number.chars();
-                matches!(
-                    (chars.next(), chars.next()),
-                    (Some('0'..='9' | '¹' | '²' | '³'), None)
-                )
+                matches!((chars.next(), chars.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))
             })
         }),
     }
@@ -236,7 +233,16 @@ mod tests {
 
     #[test]
     fn ordinary_and_foreign_names_are_accepted() {
-        for name in ["a", "mods/a.pak", "Añadido/文件.txt", " leading", ".hidden", "console.txt", "com10", "a.modsync"] {
+        for name in [
+            "a",
+            "mods/a.pak",
+            "Añadido/文件.txt",
+            " leading",
+            ".hidden",
+            "console.txt",
+            "com10",
+            "a.modsync",
+        ] {
             assert_eq!(RelPath::new(name).map(|p| p.to_string()), Ok(name.to_owned()));
         }
     }
@@ -265,7 +271,10 @@ mod tests {
         }
         assert_eq!(RelPath::new(&"x".repeat(256)), Err(PathError::LongComponent));
         assert_eq!(RelPath::new(&["d"; 33].join("/")), Err(PathError::Deep));
-        assert_eq!(RelPath::new(&[&"d".repeat(200); 6].map(String::as_str).join("/")), Err(PathError::Long));
+        assert_eq!(
+            RelPath::new(&[&"d".repeat(200); 6].map(String::as_str).join("/")),
+            Err(PathError::Long)
+        );
     }
 
     #[test]

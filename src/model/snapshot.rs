@@ -47,12 +47,22 @@ pub enum Phase {
     Starting,
     /// Equal to the newest release we know, or nothing was ever offered.
     Current,
-    UpdateAvailable { summary: Option<Summary> },
+    UpdateAvailable {
+        summary: Option<Summary>,
+    },
     Checking,
-    Scanning { progress: Progress },
-    Fetching { progress: Progress },
-    Applying { progress: Progress },
-    Verifying { progress: Progress },
+    Scanning {
+        progress: Progress,
+    },
+    Fetching {
+        progress: Progress,
+    },
+    Applying {
+        progress: Progress,
+    },
+    Verifying {
+        progress: Progress,
+    },
     /// A fault that passes by itself.
     Waiting {
         fault: Fault,
@@ -60,7 +70,10 @@ pub enum Phase {
         retry_at: SystemTime,
     },
     /// A person must decide.
-    Blocked { fault: Fault, plan: Option<Box<PlanReport>> },
+    Blocked {
+        fault: Fault,
+        plan: Option<Box<PlanReport>>,
+    },
     Paused,
 }
 
@@ -126,7 +139,8 @@ impl Progress {
     pub fn percent(&self) -> u8 {
         match self.total {
             0 => 0,
-            total => u8::try_from(u128::from(self.done.min(total)) * 100 / u128::from(total)).unwrap_or(100),
+            total => u8::try_from(u128::from(self.done.min(total)) * 100 / u128::from(total))
+                .unwrap_or(100),
         }
     }
 

@@ -62,10 +62,7 @@ pub struct Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("could not use the proxy `{proxy}`: {}", cause(source))]
-    Proxy {
-        proxy: String,
-        source: reqwest::Error,
-    },
+    Proxy { proxy: String, source: reqwest::Error },
     #[error("could not set up the HTTP client: {}", cause(.0))]
     Client(#[source] reqwest::Error),
     #[error("it is not an http or https address")]
@@ -113,12 +110,7 @@ impl Http {
             None => builder,
         })?;
         let (loopback, _) = build(&limits, ClientBuilder::no_proxy)?;
-        Ok(Self {
-            client,
-            loopback,
-            limits,
-            has_roots,
-        })
+        Ok(Self { client, loopback, limits, has_roots })
     }
 
     /// Fetches `url`, following redirects as far as the limits and [`RedirectError`] allow.
@@ -229,10 +221,7 @@ fn build(
 }
 
 fn unusable(proxy: &str, source: reqwest::Error) -> HttpError {
-    HttpError::Proxy {
-        proxy: shown(proxy),
-        source: source.without_url(),
-    }
+    HttpError::Proxy { proxy: shown(proxy), source: source.without_url() }
 }
 
 fn location(response: &Response) -> Option<String> {
@@ -265,10 +254,7 @@ fn is_web(url: &Url) -> bool {
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host
-            .parse()
-            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 /// The TLS library reports through I/O errors of this kind, and nothing else does before a body.
@@ -280,10 +266,7 @@ fn is_tls(error: &reqwest::Error) -> bool {
 
 /// The innermost cause, which is the one a person can do something about.
 fn cause(error: &reqwest::Error) -> impl fmt::Display {
-    causes(error)
-        .last()
-        .map(ToString::to_string)
-        .unwrap_or_default()
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -316,21 +299,13 @@ mod tests {
             assert_eq!(hop(&[from], to), Ok(next.to_owned()));
         }
         for (from, to, reason) in [
-            (
-                "https://a/x",
-                "http://a/x",
-                RedirectError::Downgrade("http://a/x".into()),
-            ),
+            ("https://a/x", "http://a/x", RedirectError::Downgrade("http://a/x".into())),
             (
                 "http://a/x",
                 "file:///etc/passwd",
                 RedirectError::Scheme("file:///etc/passwd".into()),
             ),
-            (
-                "http://a/x",
-                "javascript:1",
-                RedirectError::Scheme("javascript:1".into()),
-            ),
+            ("http://a/x", "javascript:1", RedirectError::Scheme("javascript:1".into())),
             ("http://a/x", "http://", RedirectError::Unreadable),
         ] {
             assert_eq!(hop(&[from], to), Err(reason));
@@ -339,14 +314,8 @@ mod tests {
 
     #[test]
     fn redirects_end() {
-        assert_eq!(
-            hop(&["http://a/1"], "/1"),
-            Err(RedirectError::Loop("http://a/1".into()))
-        );
-        assert_eq!(
-            hop(&["http://a/1", "http://a/2"], "/1?"),
-            Ok("http://a/1?".into()),
-        );
+        assert_eq!(hop(&["http://a/1"], "/1"), Err(RedirectError::Loop("http://a/1".into())));
+        assert_eq!(hop(&["http://a/1", "http://a/2"], "/1?"), Ok("http://a/1?".into()),);
         assert_eq!(
             hop(&["http://a/1", "http://a/2", "http://a/3"], "/4"),
             Err(RedirectError::TooMany(2))
@@ -355,10 +324,7 @@ mod tests {
 
     #[test]
     fn an_address_is_shown_without_its_secrets() {
-        assert_eq!(
-            shown("https://me:pw@host/a/p.torrent?key=1#x"),
-            "https://host/a/p.torrent"
-        );
+        assert_eq!(shown("https://me:pw@host/a/p.torrent?key=1#x"), "https://host/a/p.torrent");
         assert_eq!(shown("nonsense?key=1"), "an unreadable address");
     }
 

@@ -44,14 +44,8 @@ pub enum RemoteError {
     #[error(transparent)]
     Http(#[from] HttpError),
     #[error("the server answered {}", words(*status))]
-    Status {
-        status: StatusCode,
-        retry_after: Option<Duration>,
-    },
-    #[error(
-        "the server answered {} although we have nothing yet",
-        words(StatusCode::NOT_MODIFIED)
-    )]
+    Status { status: StatusCode, retry_after: Option<Duration> },
+    #[error("the server answered {} although we have nothing yet", words(StatusCode::NOT_MODIFIED))]
     UnchangedFromNothing,
 }
 
@@ -64,18 +58,14 @@ pub async fn fetch(
     let conditions = validators.map(Validators::conditions).unwrap_or_default();
     let conditional = !conditions.is_empty();
     let mut headers = conditions;
-    headers.insert(
-        ACCEPT,
-        HeaderValue::from_static("application/x-bittorrent, */*;q=0.8"),
-    );
+    headers.insert(ACCEPT, HeaderValue::from_static("application/x-bittorrent, */*;q=0.8"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 
     let answer = http.get(url, &headers).await?;
     match answer.status {
-        StatusCode::OK => Ok(Fetched::Bytes {
-            bytes: answer.body,
-            validators: Validators::of(&answer.headers),
-        }),
+        StatusCode::OK => {
+            Ok(Fetched::Bytes { bytes: answer.body, validators: Validators::of(&answer.headers) })
+        }
         StatusCode::NOT_MODIFIED if conditional => Ok(Fetched::Unchanged),
         StatusCode::NOT_MODIFIED => Err(RemoteError::UnchangedFromNothing),
         status => Err(RemoteError::Status {
@@ -92,10 +82,7 @@ impl Validators {
             let text = value.to_str().ok()?;
             (!text.is_empty() && text.len() <= MAX_VALIDATOR).then(|| text.to_owned())
         };
-        Self {
-            etag: text(ETAG),
-            last_modified: text(LAST_MODIFIED),
-        }
+        Self { etag: text(ETAG), last_modified: text(LAST_MODIFIED) }
     }
 
     /// The request's conditions. They come from a file, so what is not a header's value is left out.
@@ -104,13 +91,10 @@ impl Validators {
             let text = text.as_ref().filter(|text| text.len() <= MAX_VALIDATOR)?;
             Some((name, HeaderValue::from_str(text).ok()?))
         };
-        [
-            condition(IF_NONE_MATCH, &self.etag),
-            condition(IF_MODIFIED_SINCE, &self.last_modified),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        [condition(IF_NONE_MATCH, &self.etag), condition(IF_MODIFIED_SINCE, &self.last_modified)]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
@@ -132,10 +116,7 @@ impl RemoteError {
         };
         let what = format!("could not fetch `{}`: {self}", shown(url));
         let retry_after = self.retry_after().map(|after| after.as_secs());
-        Fault {
-            retry_after,
-            ..Fault::new(kind, what, hint)
-        }
+        Fault { retry_after, ..Fault::new(kind, what, hint) }
     }
 }
 
@@ -174,26 +155,13 @@ fn judge_status(status: StatusCode) -> (FaultKind, &'static str) {
 }
 
 fn words(status: StatusCode) -> String {
-    let words = format!(
-        "{} {}",
-        status.as_u16(),
-        status.canonical_reason().unwrap_or_default()
-    );
+    let words = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default());
     words.trim_end().to_owned()
 }
 
 fn retry_after(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let asked = [
-        StatusCode::TOO_MANY_REQUESTS,
-        StatusCode::SERVICE_UNAVAILABLE,
-    ]
-    .contains(&status);
-    let text = headers
-        .get(RETRY_AFTER)
-        .filter(|_| asked)?
-        .to_str()
-        .ok()?
-        .trim();
+    let asked = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status);
+    let text = headers.get(RETRY_AFTER).filter(|_| asked)?.to_str().ok()?.trim();
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let wait = if is_number {
         // Digits that do not fit are a long time.
@@ -224,9 +192,7 @@ mod tests {
             ("soon", None),
             ("", None),
         ] {
-            let headers = [(RETRY_AFTER, HeaderValue::from_static(text))]
-                .into_iter()
-                .collect();
+            let headers = [(RETRY_AFTER, HeaderValue::from_static(text))].into_iter().collect();
             let wait = |status| retry_after(status, &headers, now).map(|wait| wait.as_secs());
             assert_eq!(wait(StatusCode::SERVICE_UNAVAILABLE), seconds, "{text:?}");
             assert_eq!(wait(StatusCode::NOT_FOUND), None, "{text:?}");
@@ -236,10 +202,8 @@ mod tests {
     #[test]
     fn validators_that_are_no_header_values_or_too_long_are_left_out() {
         let conditions = |etag: &str, last_modified: &str| {
-            let validators = Validators {
-                etag: Some(etag.into()),
-                last_modified: Some(last_modified.into()),
-            };
+            let validators =
+                Validators { etag: Some(etag.into()), last_modified: Some(last_modified.into()) };
             validators.conditions().len()
         };
         assert_eq!(conditions("\"a\"", "yesterday"), 2);

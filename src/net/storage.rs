@@ -33,7 +33,12 @@ pub struct PackStorage {
 
 impl PackStorage {
     /// Content for fetching: `staged` are the pieces that live in staging, arrived or not.
-    pub fn fetching(manifest: Arc<Manifest>, live: Live, staging: Staging, staged: PieceSet) -> Self {
+    pub fn fetching(
+        manifest: Arc<Manifest>,
+        live: Live,
+        staging: Staging,
+        staged: PieceSet,
+    ) -> Self {
         Self { manifest, live, staging: Some(staging), staged, failure: Mutex::default() }
     }
 
@@ -139,7 +144,11 @@ struct Factory(Arc<PackStorage>);
 impl StorageFactory for Factory {
     type Storage = Box<dyn TorrentStorage>;
 
-    fn create(&self, _: &ManagedTorrentShared, _: &TorrentMetadata) -> anyhow::Result<Self::Storage> {
+    fn create(
+        &self,
+        _: &ManagedTorrentShared,
+        _: &TorrentMetadata,
+    ) -> anyhow::Result<Self::Storage> {
         Ok(Box::new(Shared(Arc::clone(&self.0))))
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use librqbit::api::TorrentIdOrHash;
-use librqbit::dht::{Id20, DhtPersistenceConfig};
+use librqbit::dht::{DhtPersistenceConfig, Id20};
 use librqbit::limits::LimitsConfig;
 use librqbit::{
     AddTorrent, AddTorrentOptions, ConnectionOptions, DhtSessionConfig, ListenerOptions,
@@ -207,11 +207,7 @@ impl Swarm {
         let session = Arc::clone(&self.session);
         let left = self.runtime.spawn(async move {
             let id = TorrentIdOrHash::Hash(Id20::new(info_hash.0));
-            if session.get(id).is_some() {
-                session.delete(id, false).await
-            } else {
-                Ok(())
-            }
+            if session.get(id).is_some() { session.delete(id, false).await } else { Ok(()) }
         });
         if let Ok(Err(error)) = left.await {
             tracing::debug!(%info_hash, "leaving a swarm: {error:#}");
@@ -288,7 +284,11 @@ async fn open(options: &SwarmOptions, port: u16) -> anyhow::Result<Arc<Session>>
             upload_bps: options.upload_limit.and_then(NonZeroU32::new),
             download_bps: options.download_limit.and_then(NonZeroU32::new),
         },
-        trackers: options.extra_trackers.iter().filter_map(|t| t.parse().ok()).collect::<HashSet<_>>(),
+        trackers: options
+            .extra_trackers
+            .iter()
+            .filter_map(|t| t.parse().ok())
+            .collect::<HashSet<_>>(),
         disable_local_service_discovery: !options.local_discovery,
         client_name_and_version: Some(concat!("ModSync ", env!("CARGO_PKG_VERSION")).to_owned()),
         ..SessionOptions::default()

@@ -25,11 +25,7 @@ pub enum BencodeError {
     #[error("the number at byte {0} does not fit into 64 bits")]
     Overflow(usize),
     #[error("the string at byte {at} claims {claimed} bytes, but only {left} follow")]
-    Length {
-        at: usize,
-        claimed: usize,
-        left: usize,
-    },
+    Length { at: usize, claimed: usize, left: usize },
     #[error("the key at byte {0} stands twice in its dictionary")]
     DuplicateKey(usize),
     #[error("the value at byte {0} is nested deeper than {MAX_NESTING} levels")]
@@ -57,11 +53,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(input: &'a [u8]) -> Self {
-        Self {
-            input,
-            at: 0,
-            nesting: 0,
-        }
+        Self { input, at: 0, nesting: 0 }
     }
 
     /// What stands next; `None` when that is no value.
@@ -91,17 +83,10 @@ impl<'a> Reader<'a> {
                 return Err(self.unexpected("a string"));
             }
         }
-        let claimed = self
-            .digits(0, b':')?
-            .parse()
-            .map_err(|_| BencodeError::Overflow(at))?;
+        let claimed = self.digits(0, b':')?.parse().map_err(|_| BencodeError::Overflow(at))?;
         let rest = self.rest();
         let string = rest.get(..claimed);
-        let string = string.ok_or(BencodeError::Length {
-            at,
-            claimed,
-            left: rest.len(),
-        })?;
+        let string = string.ok_or(BencodeError::Length { at, claimed, left: rest.len() })?;
         self.at += claimed;
         Ok(string)
     }
@@ -204,11 +189,7 @@ impl<'a> Reader<'a> {
     fn digits(&mut self, sign: usize, end: u8) -> Result<&'a str, BencodeError> {
         let start = self.at;
         let rest = self.rest();
-        let digits = rest
-            .iter()
-            .skip(sign)
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let digits = rest.iter().skip(sign).take_while(|byte| byte.is_ascii_digit()).count();
         let (text, after) = rest.split_at_checked(sign + digits).unwrap_or((rest, &[]));
         match after.first() {
             None => return Err(BencodeError::Cut(self.input.len())),
@@ -224,10 +205,7 @@ impl<'a> Reader<'a> {
 
     fn unexpected(&self, wanted: &'static str) -> BencodeError {
         match self.peek() {
-            Some(_) => BencodeError::Unexpected {
-                at: self.at,
-                wanted,
-            },
+            Some(_) => BencodeError::Unexpected { at: self.at, wanted },
             None => BencodeError::Cut(self.at),
         }
     }
@@ -249,15 +227,11 @@ mod tests {
         assert_eq!(read("i0e"), Ok(0));
         assert_eq!(read("i-9223372036854775808e"), Ok(i64::MIN));
         assert_eq!(read("i9223372036854775807e"), Ok(i64::MAX));
-        for bad in [
-            "ie", "i-e", "i-0e", "i00e", "i-01e", "i+1e", "i 1e", "i1 e", "i1-1e", "i--1e",
-        ] {
+        for bad in ["ie", "i-e", "i-0e", "i00e", "i-01e", "i+1e", "i 1e", "i1 e", "i1-1e", "i--1e"]
+        {
             assert_eq!(read(bad), Err(BencodeError::Number(1)), "{bad}");
         }
-        assert_eq!(
-            read("i9223372036854775808e"),
-            Err(BencodeError::Overflow(1))
-        );
+        assert_eq!(read("i9223372036854775808e"), Err(BencodeError::Overflow(1)));
         for cut in ["", "i", "i-", "i1"] {
             assert_eq!(read(cut), Err(BencodeError::Cut(cut.len())), "{cut}");
         }
@@ -268,41 +242,19 @@ mod tests {
         let read = |input| Reader::new(input).string();
         assert_eq!(read(b"0:"), Ok(&b""[..]));
         assert_eq!(read(b"2:abc"), Ok(&b"ab"[..]));
-        assert_eq!(
-            read(b"3:ab"),
-            Err(BencodeError::Length {
-                at: 0,
-                claimed: 3,
-                left: 2
-            })
-        );
+        assert_eq!(read(b"3:ab"), Err(BencodeError::Length { at: 0, claimed: 3, left: 2 }));
         assert_eq!(read(b"02:ab"), Err(BencodeError::Number(0)));
-        assert_eq!(
-            read(b"-1:a"),
-            Err(BencodeError::Unexpected {
-                at: 0,
-                wanted: "a string"
-            })
-        );
-        assert_eq!(
-            read(b"99999999999999999999:"),
-            Err(BencodeError::Overflow(0))
-        );
+        assert_eq!(read(b"-1:a"), Err(BencodeError::Unexpected { at: 0, wanted: "a string" }));
+        assert_eq!(read(b"99999999999999999999:"), Err(BencodeError::Overflow(0)));
     }
 
     #[test]
     fn keys_may_be_unsorted_but_not_twice() {
         assert_eq!(skipped(b"d1:b0:1:a0:e"), Ok(()));
-        assert_eq!(
-            skipped(b"d1:b0:1:a0:1:b0:e"),
-            Err(BencodeError::DuplicateKey(11))
-        );
+        assert_eq!(skipped(b"d1:b0:1:a0:1:b0:e"), Err(BencodeError::DuplicateKey(11)));
         assert_eq!(
             skipped(b"di1e0:e"),
-            Err(BencodeError::Unexpected {
-                at: 1,
-                wanted: "a string"
-            })
+            Err(BencodeError::Unexpected { at: 1, wanted: "a string" })
         );
     }
 
@@ -310,10 +262,7 @@ mod tests {
     fn nesting_ends_at_its_limit() {
         let nested = |levels| ["l".repeat(levels), "e".repeat(levels)].concat();
         assert_eq!(skipped(nested(MAX_NESTING).as_bytes()), Ok(()));
-        assert_eq!(
-            skipped(nested(MAX_NESTING + 1).as_bytes()),
-            Err(BencodeError::Nesting(64))
-        );
+        assert_eq!(skipped(nested(MAX_NESTING + 1).as_bytes()), Err(BencodeError::Nesting(64)));
     }
 
     #[test]

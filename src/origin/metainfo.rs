@@ -46,10 +46,7 @@ pub enum MetainfoError {
     #[error("not a valid torrent: {0}")]
     Bencode(#[from] BencodeError),
     #[error("`{key}` is not {wanted}")]
-    Type {
-        key: &'static str,
-        wanted: &'static str,
-    },
+    Type { key: &'static str, wanted: &'static str },
     #[error("the torrent has no `{0}`")]
     Missing(&'static str),
     #[error(
@@ -65,12 +62,7 @@ pub enum MetainfoError {
     #[error(
         "{found} piece hashes do not fit {length} bytes in pieces of {piece_length}, which need {needed}"
     )]
-    PieceCount {
-        found: usize,
-        needed: u64,
-        length: u64,
-        piece_length: u64,
-    },
+    PieceCount { found: usize, needed: u64, length: u64, piece_length: u64 },
     #[error("it has both `length` and `files`, so it is not clear what it describes")]
     TwoShapes,
     #[error("it has neither `length` nor `files`")]
@@ -94,10 +86,7 @@ pub enum Reason {
     #[error("it has no `{0}`")]
     Missing(&'static str),
     #[error("`{key}` is not {wanted}")]
-    Type {
-        key: &'static str,
-        wanted: &'static str,
-    },
+    Type { key: &'static str, wanted: &'static str },
     #[error("its length {0} is negative")]
     NegativeLength(i64),
     #[error("with its length {0} the sum of all lengths does not fit into 64 bits")]
@@ -132,10 +121,7 @@ fn check_look(bytes: &[u8]) -> Result<(), MetainfoError> {
     if bytes.len() > MAX_BYTES {
         return Err(MetainfoError::TooLarge(bytes.len()));
     }
-    let text = bytes
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(bytes)
-        .trim_ascii_start();
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     match (bytes.first(), text.first()) {
         (None, _) => Err(MetainfoError::Empty),
         (Some(b'd'), _) => Ok(()),
@@ -188,10 +174,7 @@ impl<'a> Info<'a> {
             (None, None) => return Err(MetainfoError::NoShape),
             (None, Some(files)) => (title(&self.name)?, files),
             (Some(_), None) => {
-                self.name
-                    .plain
-                    .as_ref()
-                    .ok_or(MetainfoError::Missing("name"))?;
+                self.name.plain.as_ref().ok_or(MetainfoError::Missing("name"))?;
                 let file = self.only.check(1, &self.name, "name.utf-8")?;
                 (file.path.to_string(), vec![file])
             }
@@ -200,24 +183,14 @@ impl<'a> Info<'a> {
         let piece_length = piece_length(self.piece_length)?;
         let (entries, stream_length) = lay_out(files, piece_length)?;
         let pieces = piece_hashes(self.pieces, stream_length, piece_length)?;
-        Ok(Manifest {
-            name,
-            info_hash,
-            piece_length,
-            pieces,
-            entries,
-            stream_length,
-        })
+        Ok(Manifest { name, info_hash, piece_length, pieces, entries, stream_length })
     }
 }
 
 /// The title of a torrent of many files. It is shown and never a path, so only what would disturb
 /// a line of text is refused.
 fn title(name: &RawName) -> Result<String, MetainfoError> {
-    let refused = |cause| MetainfoError::Title {
-        title: name.shown(),
-        cause,
-    };
+    let refused = |cause| MetainfoError::Title { title: name.shown(), cause };
     name.plain.as_ref().ok_or(MetainfoError::Missing("name"))?;
     let title = name.components("name.utf-8").map_err(refused)?.concat();
     if title.is_empty() {
@@ -263,12 +236,7 @@ fn piece_hashes(
     }
     let (found, needed) = (hashes.len(), length.div_ceil(piece_length));
     if found as u64 != needed {
-        return Err(MetainfoError::PieceCount {
-            found,
-            needed,
-            length,
-            piece_length,
-        });
+        return Err(MetainfoError::PieceCount { found, needed, length, piece_length });
     }
     Ok(hashes.to_vec())
 }
@@ -312,10 +280,7 @@ fn read_file(number: usize, reader: &mut Reader) -> Result<File, MetainfoError> 
 fn in_file(number: usize, error: MetainfoError) -> MetainfoError {
     if let MetainfoError::Type { key, wanted } = error {
         let cause = Reason::Type { key, wanted };
-        MetainfoError::File {
-            file: format!("file {number}"),
-            cause,
-        }
+        MetainfoError::File { file: format!("file {number}"), cause }
     } else {
         error
     }
@@ -362,8 +327,7 @@ impl<'a> RawName<'a> {
 
 fn in_utf8<'a>(components: &[&'a [u8]]) -> Result<Vec<&'a str>, PathError> {
     let each = components.iter().map(|component| str::from_utf8(component));
-    each.collect::<Result<_, _>>()
-        .map_err(|_| PathError::NotUtf8)
+    each.collect::<Result<_, _>>().map_err(|_| PathError::NotUtf8)
 }
 
 /// What one dictionary says of one file, its name left out.
@@ -412,15 +376,9 @@ impl RawFile {
         if self.link {
             return Err(refused(Reason::Link));
         }
-        let length = self
-            .length
-            .ok_or_else(|| refused(Reason::Missing("length")))?;
+        let length = self.length.ok_or_else(|| refused(Reason::Missing("length")))?;
         let length = u64::try_from(length).map_err(|_| refused(Reason::NegativeLength(length)))?;
-        Ok(File {
-            path,
-            length,
-            padding: self.padding,
-        })
+        Ok(File { path, length, padding: self.padding })
     }
 }
 
@@ -444,17 +402,11 @@ fn check_distinct(files: &[File]) -> Result<(), MetainfoError> {
         match next.strip_prefix(name.as_str()) {
             Some("") => {
                 let cause = Reason::Same(label(*first));
-                return Err(MetainfoError::File {
-                    file: label(*second),
-                    cause,
-                });
+                return Err(MetainfoError::File { file: label(*second), cause });
             }
             Some(below) if below.starts_with('\0') => {
                 let cause = Reason::Folder(label(*second));
-                return Err(MetainfoError::File {
-                    file: label(*first),
-                    cause,
-                });
+                return Err(MetainfoError::File { file: label(*first), cause });
             }
             Some(_) | None => {}
         }
@@ -466,29 +418,15 @@ fn check_distinct(files: &[File]) -> Result<(), MetainfoError> {
 fn lay_out(files: Vec<File>, piece_length: u64) -> Result<(Vec<Entry>, u64), MetainfoError> {
     let mut entries = Vec::with_capacity(files.len());
     let mut offset = 0;
-    for File {
-        path,
-        length,
-        padding,
-    } in files
-    {
-        let end = i64::try_from(length)
-            .ok()
-            .and_then(|length| length.checked_add(offset));
+    for File { path, length, padding } in files {
+        let end = i64::try_from(length).ok().and_then(|length| length.checked_add(offset));
         let Some(end) = end else {
             let file = format!("file {} `{}`", entries.len() + 1, escaped(path.as_str()));
-            return Err(MetainfoError::File {
-                file,
-                cause: Reason::Sum(length),
-            });
+            return Err(MetainfoError::File { file, cause: Reason::Sum(length) });
         };
         let padding = padding || is_padding(&path, length, end.unsigned_abs(), piece_length);
         let path = (!padding).then_some(path);
-        entries.push(Entry {
-            path,
-            length,
-            offset: offset.unsigned_abs(),
-        });
+        entries.push(Entry { path, length, offset: offset.unsigned_abs() });
         offset = end;
     }
     if entries.iter().all(|entry| entry.path.is_none()) {

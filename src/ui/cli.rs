@@ -163,10 +163,20 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
     match run(cli) {
         Ok(exit) => exit,
         Err(error) => {
-            say(&mut io::stderr(), &format!("modsync: {error:#}\n"));
+            say(&mut io::stderr(), &format!("modsync: {}\n", in_words(&error)));
             Exit::Failed
         }
     }
+}
+
+/// An error with its causes; most of ours name theirs already, and none is said twice.
+fn in_words(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(ToString::to_string);
+    causes.fold(String::new(), |words, cause| match words.as_str() {
+        "" => cause,
+        said if said.contains(&cause) => words,
+        said => format!("{said}: {cause}"),
+    })
 }
 
 fn run(cli: Cli) -> Result<Exit> {
@@ -298,7 +308,10 @@ fn show(pack: &str, snapshot: &Snapshot, answer: Result<Answer, Fault>, json: bo
 }
 
 /// The plan a pack asks a person about.
-fn question<'a>(snapshot: &'a Snapshot, pack: &str) -> Option<&'a crate::model::report::PlanReport> {
+fn question<'a>(
+    snapshot: &'a Snapshot,
+    pack: &str,
+) -> Option<&'a crate::model::report::PlanReport> {
     let pack = snapshot.packs.iter().find(|p| p.name == pack)?;
     match &pack.phase {
         crate::model::snapshot::Phase::Blocked { plan, .. } => plan.as_deref(),
@@ -318,7 +331,8 @@ fn exit_of(answer: &Answer) -> Exit {
 }
 
 fn add(paths: &Paths, url: String, folder: &Path, name: Option<String>) -> Result<Exit> {
-    let folder = std::path::absolute(folder).context("could not make the folder's path absolute")?;
+    let folder =
+        std::path::absolute(folder).context("could not make the folder's path absolute")?;
     let new = NewPack { url: url.clone(), folder: folder.clone(), name };
     match config::add_pack(&paths.config, &paths.state, &new) {
         Ok(name) => {
@@ -477,7 +491,9 @@ fn choose(paths: &Paths, name: Option<&str>) -> Result<Result<String, String>> {
 
 fn cannot_start(error: &StartError, json: bool) -> Exit {
     let hint = match error {
-        StartError::Running(_) => "Stop it first, or let it do the work: `modsync status` shows what it does.",
+        StartError::Running(_) => {
+            "Stop it first, or let it do the work: `modsync status` shows what it does."
+        }
         _ => "",
     };
     let fault = Fault::new(FaultKind::Refused, error, hint);

@@ -42,7 +42,12 @@ impl Meter {
             }
             (None, _) if is_news => {
                 // Nobody may be reading: that is no reason to stop.
-                let _ = writeln!(stderr(), "{}: {}", self.pack, text::phase(&pack.phase, SystemTime::now()));
+                let _ = writeln!(
+                    stderr(),
+                    "{}: {}",
+                    self.pack,
+                    text::phase(&pack.phase, SystemTime::now())
+                );
             }
             _ => {}
         }

@@ -9,8 +9,8 @@ use crate::model::command::Answer;
 use crate::model::fault::Fault;
 use crate::model::release::Release;
 use crate::model::report::{
-    ApplyReport, CheckReport, CleanReport, FileLine, PlanReport, ProblemKind, RestoreReport, Summary,
-    TrashEntry, VerifyReport,
+    ApplyReport, CheckReport, CleanReport, FileLine, PlanReport, ProblemKind, RestoreReport,
+    Summary, TrashEntry, VerifyReport,
 };
 use crate::model::snapshot::{PackView, Phase, Progress, Unit};
 
@@ -34,7 +34,11 @@ pub fn answer(answer: &Answer) -> String {
 }
 
 pub fn fault(fault: &Fault) -> String {
-    if fault.hint.is_empty() { fault.what.clone() } else { format!("{}\n  {}", fault.what, fault.hint) }
+    if fault.hint.is_empty() {
+        fault.what.clone()
+    } else {
+        format!("{}\n  {}", fault.what, fault.hint)
+    }
 }
 
 fn checked(report: &CheckReport) -> String {
@@ -42,11 +46,9 @@ fn checked(report: &CheckReport) -> String {
         (Some(offered), _) if report.held => {
             format!("you went back from {}; `modsync apply` applies it again\n", offered.label())
         }
-        (Some(offered), Some(installed)) => format!(
-            "update available: {} (installed: {})\n",
-            release(offered),
-            installed.label()
-        ),
+        (Some(offered), Some(installed)) => {
+            format!("update available: {} (installed: {})\n", release(offered), installed.label())
+        }
         (Some(offered), None) => format!("ready to install: {}\n", release(offered)),
         (None, Some(installed)) => format!("up to date: {}\n", release(installed)),
         (None, None) => "nothing is published and nothing is installed\n".to_owned(),
@@ -72,7 +74,8 @@ pub fn plan(report: &PlanReport) -> String {
     list(&mut out, "extra (in no release)", &report.extra);
     if !report.compared.is_empty() {
         let n = files(report.compared.len() as u64);
-        let _ = writeln!(out, "{n} share pieces with changed ones and are compared after the download");
+        let _ =
+            writeln!(out, "{n} share pieces with changed ones and are compared after the download");
     }
     let _ = writeln!(
         out,
@@ -82,7 +85,11 @@ pub fn plan(report: &PlanReport) -> String {
         files(report.unchanged)
     );
     if let Some(why) = &report.needs_approval {
-        let _ = writeln!(out, "a person must decide: {why}\n  `modsync apply --approve` applies exactly this plan ({})", report.id);
+        let _ = writeln!(
+            out,
+            "a person must decide: {why}\n  `modsync apply --approve` applies exactly this plan ({})",
+            report.id
+        );
     }
     out
 }
@@ -125,7 +132,12 @@ fn verified(report: &VerifyReport) -> String {
     list(&mut out, "extra (in no release)", &report.extra);
     match (report.problems.len() as u64, &report.repaired) {
         (0, _) => {
-            let _ = writeln!(out, "all {} of {} are right", files(report.files), report.release.label());
+            let _ = writeln!(
+                out,
+                "all {} of {} are right",
+                files(report.files),
+                report.release.label()
+            );
         }
         (n, Some(repair)) => {
             let bytes = ByteSize(repair.downloaded_bytes);
@@ -150,7 +162,10 @@ fn cleaned(report: &CleanReport) -> String {
     match &report.trash {
         Some(id) => {
             let n = files(report.moved.len() as u64);
-            let _ = writeln!(out, "{n} moved to the trash; `modsync trash --restore {id}` puts them back");
+            let _ = writeln!(
+                out,
+                "{n} moved to the trash; `modsync trash --restore {id}` puts them back"
+            );
         }
         None if report.moved.is_empty() => out.push_str("no extra files\n"),
         None => {}
@@ -218,7 +233,9 @@ pub fn status(pack: &PackView, now: SystemTime) -> String {
 pub fn phase(phase: &Phase, now: SystemTime) -> String {
     let name = phase.name();
     match phase {
-        Phase::UpdateAvailable { summary: Some(numbers) } => format!("{name}: {}", summary(numbers)),
+        Phase::UpdateAvailable { summary: Some(numbers) } => {
+            format!("{name}: {}", summary(numbers))
+        }
         Phase::Scanning { progress: p }
         | Phase::Fetching { progress: p }
         | Phase::Applying { progress: p }

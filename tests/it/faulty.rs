@@ -3,6 +3,8 @@
 //! It runs on threads of its own, so it serves tests with and without a runtime, and the built
 //! binary. It writes down every request that it understood.
 
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};

@@ -16,8 +16,9 @@ pub fn write_all_at(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(buf, offset)
 }
 
-pub(super) fn sync_dir(dir: Dir) -> io::Result<()> {
-    dir.into_std_file().sync_all()
+/// A folder's own handle may be open for walking only, so it is opened anew for this.
+pub(super) fn sync_dir(dir: &Dir) -> io::Result<()> {
+    dir.open(".")?.sync_all()
 }
 
 /// A pipe in the place of a file must not make us wait for its other end.

@@ -39,7 +39,7 @@ pub fn write_all_at(file: &File, mut buf: &[u8], mut offset: u64) -> io::Result<
 }
 
 /// NTFS journals its names by itself, and a folder's handle cannot be flushed without rights we lack.
-pub(super) fn sync_dir(_: Dir) -> io::Result<()> {
+pub(super) fn sync_dir(_: &Dir) -> io::Result<()> {
     Ok(())
 }
 
