@@ -24,6 +24,9 @@ pub use edit::{NewPack, add_pack, remove_pack};
 /// A commented file with every key. It is also the reference of the keys.
 pub const EXAMPLE: &str = include_str!("config.example.toml");
 
+const BACKSLASH: &str = "In double quotes a backslash must be doubled; \
+                         single quotes take it as it is: 'C:\\Games\\Pack'.";
+
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
@@ -55,7 +58,7 @@ pub struct Network {
     pub local_discovery: bool,
     pub trackers: Trackers,
     pub upnp: bool,
-    /// An `http`, `https` or `socks5` address. BitTorrent can only use the last.
+    /// An `http`, `https` or `socks5` address. Peers can only be reached through the last.
     pub proxy: Option<String>,
     /// A fetch without any progress for so long ends.
     pub give_up_after: Duration,
@@ -70,7 +73,7 @@ impl Default for Network {
             trackers: Trackers::default(),
             upnp: true,
             proxy: None,
-            give_up_after: Duration::from_secs(60),
+            give_up_after: Duration::from_mins(1),
         }
     }
 }

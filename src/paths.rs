@@ -74,7 +74,7 @@ impl Paths {
         self.state.join("engine.lock")
     }
 
-    /// The BitTorrent library's own folder.
+    /// The folder that the swarm has for itself.
     pub fn swarm(&self) -> PathBuf {
         self.state.join("swarm")
     }

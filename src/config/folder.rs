@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use directories::BaseDirs;
 use toml::Spanned;
 
-use super::Mistake;
+use super::{BACKSLASH, Mistake};
 
 /// The system's folders: neither they nor, for the second list, anything in them.
 const NOT_ITSELF: [&str; 12] = [
@@ -92,8 +92,7 @@ impl Forbidden {
 
     fn absolute(&self, text: &str) -> Result<PathBuf, (String, &'static str)> {
         if text.contains(char::is_control) {
-            let hint = "In double quotes a backslash must be doubled; single quotes take it as it is: 'C:\\Games\\Pack'.";
-            return Err(("the path has a control character".into(), hint));
+            return Err(("the path has a control character".into(), BACKSLASH));
         }
         let path = match text.strip_prefix('~') {
             Some(rest) if rest.is_empty() || rest.starts_with(std::path::is_separator) => {
@@ -181,10 +180,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let real = resolve(folder.path());
         assert_eq!(resolve(&folder.path().join("a/./b/../c")), real.join("a/c"));
-        assert_eq!(
-            resolve(&folder.path().join("../../..")).parent().is_none(),
-            real.components().count() <= 4
-        );
     }
 
     #[test]

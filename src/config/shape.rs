@@ -1,18 +1,18 @@
 //! The file's shape: which keys there are, and what becomes of each.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
 use super::folder::Forbidden;
-use super::value::{self, duration, globs, size};
-use super::{Config, Mistake, Network, Trackers, line_of, name};
+use super::{BACKSLASH, Config, Mistake, Network, line_of, name, value};
 use crate::model::pack::{PackConfig, Policy};
 
 const SECOND: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,47 +101,39 @@ fn check_packs(shapes: Vec<Pack>, forbidden: &Forbidden) -> Result<Vec<PackConfi
 }
 
 impl Pack {
-    fn check(self, name: String, folder: std::path::PathBuf) -> Result<PackConfig, Mistake> {
-        let usual = Policy::default();
+    fn check(self, name: String, folder: PathBuf) -> Result<PackConfig, Mistake> {
+        let policy = self.policy()?;
         let interval = self.check_interval.as_ref();
+        let interval = value::duration("check_interval", interval, 10 * SECOND..=30 * DAY)?;
         Ok(PackConfig {
             name,
             folder,
-            policy: Policy {
-                ignore: globs("ignore", &self.ignore)?,
-                keep: globs("keep", &self.keep)?,
-                max_removed_percent: self
-                    .max_removed_percent
-                    .as_ref()
-                    .map_or(Ok(usual.max_removed_percent), |given| {
-                        value::number("max_removed_percent", given, 0..=100)
-                    })?,
-                max_removed_files: self
-                    .max_removed_files
-                    .as_ref()
-                    .map_or(Ok(usual.max_removed_files), |given| {
-                        value::number("max_removed_files", given, 0..=i64::MAX)
-                    })?,
-                trash_age: duration(
-                    "trash_age",
-                    self.trash_age.as_ref(),
-                    usual.trash_age,
-                    Duration::ZERO..=3650 * DAY,
-                )?,
-                trash_size: size("trash_size", self.trash_size.as_ref())?
-                    .unwrap_or(usual.trash_size),
-            },
+            policy,
             auto_apply: self.auto_apply.unwrap_or(false),
             auto_clean: self.auto_clean.unwrap_or(false),
             seed: self.seed.unwrap_or(true),
-            check_interval: duration(
-                "check_interval",
-                interval,
-                600 * SECOND,
-                10 * SECOND..=30 * DAY,
-            )?,
+            check_interval: interval.unwrap_or(Duration::from_mins(10)),
             peers: value::peers(&self.peers)?,
             url: self.url.into_inner(),
+        })
+    }
+
+    fn policy(&self) -> Result<Policy, Mistake> {
+        let usual = Policy::default();
+        let percent = self.max_removed_percent.as_ref();
+        let files = self.max_removed_files.as_ref();
+        let age = self.trash_age.as_ref();
+        Ok(Policy {
+            ignore: value::globs("ignore", &self.ignore)?,
+            keep: value::globs("keep", &self.keep)?,
+            max_removed_percent: value::number("max_removed_percent", percent, 0..=100)?
+                .unwrap_or(usual.max_removed_percent),
+            max_removed_files: value::number("max_removed_files", files, 0..=i64::MAX)?
+                .unwrap_or(usual.max_removed_files),
+            trash_age: value::duration("trash_age", age, Duration::ZERO..=3650 * DAY)?
+                .unwrap_or(usual.trash_age),
+            trash_size: value::size("trash_size", self.trash_size.as_ref())?
+                .unwrap_or(usual.trash_size),
         })
     }
 }
@@ -150,24 +142,17 @@ impl NetworkShape {
     fn check(self) -> Result<Network, Mistake> {
         let usual = Network::default();
         let port = self.listen_port.as_ref();
+        let patience = self.give_up_after.as_ref();
+        let trackers = self.trackers.as_ref().map(value::trackers).transpose()?;
         Ok(Network {
-            listen_port: port
-                .map(|given| value::number("listen_port", given, 1..=i64::from(u16::MAX)))
-                .transpose()?,
+            listen_port: value::number("listen_port", port, 1..=i64::from(u16::MAX))?,
             dht: self.dht.unwrap_or(usual.dht),
             local_discovery: self.local_discovery.unwrap_or(usual.local_discovery),
-            trackers: match &self.trackers {
-                Some(given) => value::trackers(given)?,
-                None => Trackers::default(),
-            },
+            trackers: trackers.unwrap_or(usual.trackers),
             upnp: self.upnp.unwrap_or(usual.upnp),
             proxy: self.proxy.as_ref().map(value::proxy).transpose()?,
-            give_up_after: duration(
-                "give_up_after",
-                self.give_up_after.as_ref(),
-                usual.give_up_after,
-                SECOND..=DAY,
-            )?,
+            give_up_after: value::duration("give_up_after", patience, SECOND..=DAY)?
+                .unwrap_or(usual.give_up_after),
         })
     }
 }
@@ -175,34 +160,13 @@ impl NetworkShape {
 /// The parser's errors in our words.
 fn explain(text: &str, error: &toml::de::Error) -> Mistake {
     let span = error.span().unwrap_or(0..0);
-    let line = text.lines().nth(line_of(text, span.start) - 1).unwrap_or_default();
     let message = error.message().lines().collect::<Vec<_>>().join(", ");
-    if let Some((key, known)) =
-        message.strip_prefix("unknown field ").and_then(|rest| rest.split_once(", "))
-    {
-        let known = known.trim_start_matches("expected one of ");
-        return Mistake::new(
-            span,
-            format!("unknown key {key}"),
-            format!("The keys known here are {known}."),
-        );
+    if let Some((cause, hint)) = about_key(&message) {
+        return Mistake::new(span, cause, hint);
     }
-    if let Some(key) = message.strip_prefix("missing field ") {
-        return Mistake::new(
-            span,
-            format!("the key {key} is missing"),
-            "Add it: every pack needs `url` and `folder`.",
-        );
-    }
-    if let Some(key) = message.strip_prefix("duplicate field ") {
-        return Mistake::new(
-            span,
-            format!("the key {key} is there twice"),
-            "Remove one of the two.",
-        );
-    }
+    let line = text.lines().nth(line_of(text, span.start) - 1).unwrap_or_default();
     let hint = if line.contains('\\') {
-        "In double quotes a backslash must be doubled; single quotes take it as it is: 'C:\\Games\\Pack'."
+        BACKSLASH
     } else if line.trim_start().starts_with("[pack") && message.contains("a sequence") {
         "A pack begins with `[[pack]]`, in two pairs of brackets."
     } else {
@@ -213,6 +177,22 @@ fn explain(text: &str, error: &toml::de::Error) -> Mistake {
         None => message,
     };
     Mistake::new(span, cause, hint)
+}
+
+/// Cause and hint when it is a key, and not its value, that is wrong.
+fn about_key(message: &str) -> Option<(String, String)> {
+    if let Some(rest) = message.strip_prefix("unknown field ") {
+        let (key, known) = rest.split_once(", expected ")?;
+        let known = known.trim_start_matches("one of ");
+        return Some((format!("unknown key {key}"), format!("The keys known here are {known}.")));
+    }
+    if let Some(key) = message.strip_prefix("missing field ") {
+        let hint = "Add it: every pack needs `url` and `folder`.";
+        return Some((format!("the key {key} is missing"), hint.to_owned()));
+    }
+    let key = message.strip_prefix("duplicate field ")?;
+    let hint = "Remove one of the two; `packs` is another name of `pack`.";
+    Some((format!("the key {key} is there twice"), hint.to_owned()))
 }
 
 fn key_on(line: &str) -> Option<&str> {

@@ -13,7 +13,7 @@ use url::Url;
 use super::{Mistake, Trackers};
 use crate::model::pack::Globs;
 
-/// BitTorrent moves blocks of this size: a lower limit never lets one pass.
+/// Peers send blocks of this size: a lower limit never lets one pass.
 const LEAST_RATE: u64 = 16 << 10;
 const MOST_RATE: u64 = u32::MAX as u64;
 
@@ -24,89 +24,66 @@ fn wrong<T>(key: &str, at: &Spanned<T>, cause: impl Display, hint: &str) -> Mist
 /// A whole number in a range that fits `N`.
 pub(super) fn number<N: TryFrom<i64>>(
     key: &str,
-    given: &Spanned<i64>,
+    given: Option<&Spanned<i64>>,
     range: RangeInclusive<i64>,
-) -> Result<N, Mistake> {
+) -> Result<Option<N>, Mistake> {
+    let Some(given) = given else { return Ok(None) };
     let value = *given.get_ref();
-    let fitting =
-        Some(value).filter(|value| range.contains(value)).and_then(|v| N::try_from(v).ok());
-    fitting.ok_or_else(|| {
-        let cause = format!("{value} is not from {} to {}", range.start(), range.end());
-        wrong(key, given, cause, "Write a number in that range, or leave the key out.")
-    })
+    match N::try_from(value) {
+        Ok(fitting) if range.contains(&value) => Ok(Some(fitting)),
+        _ => {
+            let cause = format!("{value} is not from {} to {}", range.start(), range.end());
+            let hint = "Write a number in that range, or leave the key out.";
+            Err(wrong(key, given, cause, hint))
+        }
+    }
 }
 
 /// A text such as `10m`.
 pub(super) fn duration(
     key: &str,
     given: Option<&Spanned<String>>,
-    usual: Duration,
     range: RangeInclusive<Duration>,
-) -> Result<Duration, Mistake> {
-    let Some(given) = given else { return Ok(usual) };
+) -> Result<Option<Duration>, Mistake> {
+    let Some(given) = given else { return Ok(None) };
     let text = given.get_ref();
     let value = humantime::parse_duration(text).map_err(|e| {
-        wrong(
-            key,
-            given,
-            format!("`{text}` is not a time: {e}"),
-            "Write a number and a unit, such as \"90s\", \"10m\", \"2h\" or \"30d\".",
-        )
+        let hint = "Write a number and a unit, such as \"90s\", \"10m\", \"2h\" or \"30d\".";
+        wrong(key, given, format!("`{text}` is not a time: {e}"), hint)
     })?;
-    let limit = if value < *range.start() {
+    let excess = if value < *range.start() {
         format!("less than {}", format_duration(*range.start()))
     } else if value > *range.end() {
         format!("more than {} days", range.end().as_secs() / (24 * 60 * 60))
     } else {
-        return Ok(value);
+        return Ok(Some(value));
     };
-    Err(wrong(key, given, format!("`{text}` is {limit}"), "Write a time within the limit."))
+    Err(wrong(key, given, format!("`{text}` is {excess}"), "Write a time within the limit."))
 }
 
 /// A number of bytes or a text such as `20 GiB`.
 pub(super) fn size(key: &str, given: Option<&Spanned<Value>>) -> Result<Option<u64>, Mistake> {
-    given
-        .map(|given| {
-            bytes(given).ok_or_else(|| {
-                wrong(
-                    key,
-                    given,
-                    format!("{} is not a size", given.get_ref()),
-                    "Write a size such as \"500 MB\" or \"20 GiB\", or a number of bytes.",
-                )
-            })
-        })
-        .transpose()
+    let Some(given) = given else { return Ok(None) };
+    let size = bytes(given).ok_or_else(|| {
+        let hint = "Write a size such as \"500 MB\" or \"20 GiB\", or a number of bytes.";
+        wrong(key, given, format!("{} is not a size", given.get_ref()), hint)
+    })?;
+    Ok(Some(size))
 }
 
 /// Bytes per second, as a number or a text such as `2 MiB/s`.
 pub(super) fn rate(key: &str, given: Option<&Spanned<Value>>) -> Result<Option<u64>, Mistake> {
     let Some(given) = given else { return Ok(None) };
-    let Some(rate) = bytes(given) else {
-        return Err(wrong(
-            key,
-            given,
-            format!("{} is not a speed", given.get_ref()),
-            "Write a speed such as \"500 KB/s\" or \"2 MiB/s\", or a number of bytes per second.",
-        ));
-    };
-    if rate < LEAST_RATE {
-        let cause = format!(
-            "{} is less than 16 KiB/s, and BitTorrent cannot go so slowly",
-            given.get_ref()
-        );
-        return Err(wrong(
-            key,
-            given,
-            cause,
+    let (reason, hint) = match bytes(given) {
+        None => ("is not a speed", "Write a speed such as \"500 KB/s\" or \"2 MiB/s\"."),
+        Some(..LEAST_RATE) => (
+            "is less than 16 KiB/s, and BitTorrent cannot go so slowly",
             "Write at least \"16 KiB/s\", or leave the key out for no limit.",
-        ));
-    }
-    if rate > MOST_RATE {
-        let cause = format!("{} is more than 4 GiB/s", given.get_ref());
-        return Err(wrong(key, given, cause, "Leave the key out for no limit."));
-    }
-    Ok(Some(rate))
+        ),
+        Some(rate @ LEAST_RATE..=MOST_RATE) => return Ok(Some(rate)),
+        Some(_) => ("is more than 4 GiB/s", "Leave the key out for no limit."),
+    };
+    Err(wrong(key, given, format!("{} {reason}", given.get_ref()), hint))
 }
 
 fn bytes(given: &Spanned<Value>) -> Option<u64> {
@@ -127,12 +104,9 @@ pub(super) fn globs(key: &str, given: &[Spanned<String>]) -> Result<Globs, Mista
             Ok(_) => continue,
             Err(e) => format!("`{text}` is not a pattern: {}", e.kind()),
         };
-        return Err(wrong(
-            key,
-            pattern,
-            cause,
-            "Write patterns such as \"saves/\", \"*.log\" or \"config/*.ini\", with `/` between folders.",
-        ));
+        let hint = "Write patterns such as \"saves/\", \"*.log\" or \"config/*.ini\", \
+                    with `/` between folders.";
+        return Err(wrong(key, pattern, cause, hint));
     }
     let patterns = given.iter().map(|pattern| pattern.get_ref().clone()).collect();
     let place = given.first().map_or(0..0, Spanned::span);
@@ -143,7 +117,8 @@ pub(super) fn globs(key: &str, given: &[Spanned<String>]) -> Result<Globs, Mista
 
 /// An address that the `.torrent` can be fetched from.
 pub(super) fn url(given: &Spanned<String>) -> Result<Url, Mistake> {
-    let hint = "Write the full address of the .torrent file, such as \"https://example.org/pack.torrent\".";
+    let hint = "Write the full address of the .torrent file, \
+                such as \"https://example.org/pack.torrent\".";
     web_address("url", given, &["http", "https"], hint)
 }
 
@@ -181,12 +156,13 @@ fn web_address(
 }
 
 pub(super) fn peers(given: &[Spanned<String>]) -> Result<Vec<String>, Mistake> {
-    given.iter().map(|peer| {
-        let text = peer.get_ref();
-        is_peer(text).then(|| text.clone()).ok_or_else(|| {
-            wrong("peers", peer, format!("`{text}` is not `host:port`"), "Write a name or an IP address and a port from 1 to 65535, such as \"seed.example.org:6881\" or \"[2001:db8::1]:6881\".")
-        })
-    }).collect()
+    if let Some(peer) = given.iter().find(|peer| !is_peer(peer.get_ref())) {
+        let hint = "Write a name or an IP address and a port from 1 to 65535, \
+                    such as \"seed.example.org:6881\" or \"[2001:db8::1]:6881\".";
+        let cause = format!("`{}` is not `host:port`", peer.get_ref());
+        return Err(wrong("peers", peer, cause, hint));
+    }
+    Ok(given.iter().map(|peer| peer.get_ref().clone()).collect())
 }
 
 fn is_peer(text: &str) -> bool {
@@ -204,7 +180,8 @@ fn is_peer(text: &str) -> bool {
 
 /// `true`, `false`, or addresses to be asked besides those of the torrent.
 pub(super) fn trackers(given: &Spanned<Value>) -> Result<Trackers, Mistake> {
-    let hint = "Write true, false or a list of addresses such as [\"udp://tracker.example.org:6969/announce\"].";
+    let hint = "Write true, false or a list of addresses, \
+                such as [\"udp://tracker.example.org:6969/announce\"].";
     if let Some(of_torrent) = given.get_ref().as_bool() {
         return Ok(Trackers { of_torrent, extra: Vec::new() });
     }

@@ -302,12 +302,9 @@ fn parent(step: &Step) -> &str {
 
 /// A file that cannot be taken away is, as far as we can know, in use.
 fn refused(e: FsError, path: &Path) -> Fault {
-    match e.kind() {
-        FaultKind::FileInUse => Fault::new(
-            FaultKind::FileInUse,
-            format!("could not replace `{}`: the file is in use", path.display()),
-            hint(FaultKind::FileInUse),
-        ),
-        _ => e.into(),
+    if e.kind() != FaultKind::FileInUse {
+        return e.into();
     }
+    let what = format!("could not replace `{}`: the file is in use", path.display());
+    Fault::new(FaultKind::FileInUse, what, hint(FaultKind::FileInUse))
 }

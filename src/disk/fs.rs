@@ -382,6 +382,7 @@ fn nanoseconds(time: std::time::SystemTime) -> i64 {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)]
 fn cause(e: &io::Error) -> String {
     match fault_kind(e) {
         FaultKind::DiskFull => "the disk is full".to_owned(),
@@ -394,8 +395,10 @@ fn cause(e: &io::Error) -> String {
     }
 }
 
+// Most errors of a disk have no name of their own here.
+#[allow(clippy::wildcard_enum_match_arm)]
 fn fault_kind(e: &io::Error) -> FaultKind {
-    if e.get_ref().is_some_and(|inner| inner.is::<LinkInTheWay>()) {
+    if e.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<LinkInTheWay>) {
         return FaultKind::LinkInTheWay;
     }
     if platform::is_in_use(e) {
@@ -424,6 +427,7 @@ impl From<FsError> for Fault {
 }
 
 /// What the user can do about a fault of the disk.
+#[allow(clippy::wildcard_enum_match_arm)]
 pub fn hint(kind: FaultKind) -> &'static str {
     match kind {
         FaultKind::DiskFull => "Free some space on that disk; ModSync goes on by itself.",

@@ -75,7 +75,9 @@ pub fn verify(
             }
         }
         let mut right = right.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        mine.into_iter().for_each(|piece| right.insert(piece));
+        for piece in mine {
+            right.insert(piece);
+        }
     };
     std::thread::scope(|scope| {
         let threads = threads().min(wanted.len().div_ceil(BATCH));

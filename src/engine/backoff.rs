@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::fault::{Fault, Next};
 
 /// No server keeps us away for longer.
-const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(6);
 
 /// The time to wait after the `failures`-th fault in a row, `None` when it is not tried again by
 /// itself. `dice` is uniform in 0..1; the time is spread by a quarter either way.

@@ -9,23 +9,19 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::backoff;
+use super::errand::{Errand, Goal};
 use super::facts::Facts;
+use super::job::{Checked, Job, Outcome, Planned};
 use crate::disk::layout::Marker;
-use crate::disk::plan::Plan;
-use crate::disk::staging::Staged;
 use crate::model::command::{Answer, Command};
 use crate::model::fault::{Fault, FaultKind, Next};
-use crate::model::manifest::Manifest;
 use crate::model::pack::PackConfig;
 use crate::model::release::{Digest, Release};
-use crate::model::report::{
-    ApplyReport, CheckReport, CleanReport, PlanReport, RestoreReport, TrashEntry, VerifyReport,
-};
+use crate::model::report::{ApplyReport, CheckReport, PlanReport, VerifyReport};
 use crate::model::snapshot::{PackView, Phase, Progress, Seeding};
-use crate::net::remote::Validators;
 
 /// A server may answer "not modified" wrongly; the whole body is read at least this often.
-const FULL_READ: Duration = Duration::from_secs(24 * 60 * 60);
+const FULL_READ: Duration = Duration::from_hours(24);
 /// How often a plan is made anew because the folder changed, before we wait.
 const REPLANS: u32 = 3;
 
@@ -58,132 +54,7 @@ pub enum Effect {
     Seed(bool),
     /// Write the facts down.
     Remember,
-    Answer(Ticket, Result<Answer, Fault>),
-}
-
-/// One piece of work.
-#[derive(Debug)]
-pub enum Job {
-    /// Finish what a crash cut off, and read the baseline.
-    Recover,
-    Check {
-        full: bool,
-    },
-    /// Look at the folder and plan for a release. A `quick` scan trusts lengths and times if the
-    /// release is the installed one.
-    Scan {
-        release: Release,
-        quick: bool,
-    },
-    /// Get the missing pieces and complete the new content.
-    Fetch(Arc<Planned>),
-    Apply(Arc<Planned>, Box<Fetched>),
-    Verify {
-        release: Release,
-    },
-    Clean {
-        release: Release,
-        dry_run: bool,
-    },
-    Rollback,
-    Trash,
-    Restore {
-        entry: String,
-    },
-}
-
-/// A plan with what is needed to carry it out.
-#[derive(Debug)]
-pub struct Planned {
-    pub plan: Plan,
-    pub manifest: Arc<Manifest>,
-    /// The `.torrent`.
-    pub torrent: Vec<u8>,
-    pub report: PlanReport,
-}
-
-/// New content, ready to be applied.
-#[derive(Debug)]
-pub struct Fetched {
-    pub staged: Staged,
-    /// Bytes that came from peers.
-    pub downloaded: u64,
-    pub marker: Marker,
-}
-
-/// What a job brought.
-#[derive(Debug)]
-pub enum Outcome {
-    Recovered {
-        installed: Option<Release>,
-        marker: Option<Marker>,
-        finished: Option<ApplyReport>,
-    },
-    Checked(Checked),
-    /// The folder looks as the baseline says.
-    AsInstalled,
-    Scanned(Arc<Planned>),
-    Fetched(Box<Fetched>),
-    Applied {
-        report: ApplyReport,
-        marker: Marker,
-    },
-    /// Asked to stop in the middle; the journal stays.
-    Interrupted,
-    Verified(VerifyReport, Arc<Planned>),
-    Cleaned(CleanReport),
-    RolledBack {
-        report: ApplyReport,
-        from: Release,
-    },
-    Trash(Vec<TrashEntry>),
-    Restored(RestoreReport),
-}
-
-/// What the origin said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
-    /// `None`: the same as last time.
-    pub release: Option<Release>,
-    pub validators: Option<Validators>,
-    /// Whether the whole body was read.
-    pub full: bool,
-}
-
-/// What an errand is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Goal {
-    Recover,
-    /// What the clock asks for: look, and go as far as the settings allow.
-    Follow,
-    Check,
-    Plan,
-    /// Make the folder equal to the newest release.
-    Update {
-        check: bool,
-        approve: bool,
-    },
-    Verify {
-        repair: bool,
-    },
-    Clean {
-        dry_run: bool,
-    },
-    Rollback,
-    Trash,
-    Restore {
-        entry: String,
-    },
-}
-
-/// A goal under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Errand {
-    goal: Goal,
-    ticket: Option<Ticket>,
-    replans: u32,
-    verified: Option<VerifyReport>,
-    applied: Option<ApplyReport>,
+    Answer(Ticket, Box<Result<Answer, Fault>>),
 }
 
 /// Which job is running, without what it works on.
@@ -198,11 +69,17 @@ enum Running {
     Trash,
 }
 
+impl Effect {
+    fn answer(ticket: Ticket, answer: Result<Answer, Fault>) -> Self {
+        Self::Answer(ticket, Box::new(answer))
+    }
+}
+
 #[derive(Debug)]
 enum State {
     Starting,
     Idle,
-    Busy { errand: Errand, running: Running, planned: Option<Arc<Planned>> },
+    Busy { errand: Box<Errand>, running: Running, planned: Option<Arc<Planned>> },
     Waiting { fault: Fault, until: SystemTime, goal: Goal },
 }
 
@@ -248,11 +125,6 @@ impl Machine {
 
     pub fn facts(&self) -> &Facts {
         &self.facts
-    }
-
-    /// Whether nothing is under way and nobody waits.
-    pub fn is_at_rest(&self) -> bool {
-        !matches!(self.state, State::Busy { .. } | State::Starting) && self.queue.is_empty()
     }
 
     pub fn on(&mut self, input: Input, now: Now) -> Effects {
@@ -325,19 +197,26 @@ impl Machine {
                 if let Some(next) = &mut self.next_check {
                     *next = now.time;
                 }
-                vec![Effect::Remember, Effect::Answer(ticket, Ok(Answer::Done))]
+                vec![Effect::Remember, Effect::answer(ticket, Ok(Answer::Done))]
             }
-            command if !self.is_free() => {
+            Command::Check
+            | Command::Plan
+            | Command::Sync
+            | Command::Apply { .. }
+            | Command::Verify { .. }
+            | Command::Clean { .. }
+            | Command::Rollback
+            | Command::Trash
+            | Command::Restore { .. } => {
                 self.queue.push_back((ticket, command));
-                Vec::new()
+                if self.is_free() { self.next_errand(now) } else { Vec::new() }
             }
-            command => self.begin(Errand::new(Goal::of(command), Some(ticket)), now),
         }
     }
 
     fn pause(&mut self, ticket: Ticket) -> Effects {
         self.facts.paused = true;
-        let mut effects = vec![Effect::Remember, Effect::Answer(ticket, Ok(Answer::Done))];
+        let mut effects = vec![Effect::Remember, Effect::answer(ticket, Ok(Answer::Done))];
         match &self.state {
             State::Busy {
                 errand,
@@ -361,7 +240,7 @@ impl Machine {
         }
         if let State::Waiting { until, goal, .. } = &self.state {
             // A clock set back must not keep us waiting for the difference.
-            let too_far = now.time + Duration::from_secs(12 * 60 * 60) < *until;
+            let too_far = now.time + Duration::from_hours(12) < *until;
             if *until <= now.time || too_far {
                 let goal = goal.clone();
                 return self.begin(Errand::new(goal, None), now);
@@ -430,7 +309,7 @@ impl Machine {
             Job::Clean { .. } | Job::Rollback | Job::Restore { .. } => (Running::Apply, None),
             Job::Trash => (Running::Trash, None),
         };
-        self.state = State::Busy { errand, running, planned };
+        self.state = State::Busy { errand: Box::new(errand), running, planned };
         vec![Effect::Start(job)]
     }
 
@@ -441,8 +320,8 @@ impl Machine {
             return Vec::new();
         };
         match result {
-            Ok(outcome) => self.advance(errand, planned, outcome, now),
-            Err(fault) => self.fail(errand, fault, now),
+            Ok(outcome) => self.advance(*errand, planned, outcome, now),
+            Err(fault) => self.fail(*errand, fault, now),
         }
     }
 
@@ -460,7 +339,15 @@ impl Machine {
                 let mut effects = vec![Effect::Remember];
                 effects.extend(match errand.goal {
                     Goal::Recover => self.finish(errand, Ok(Answer::Done), now),
-                    _ => self.begin(errand, now),
+                    Goal::Follow
+                    | Goal::Check
+                    | Goal::Plan
+                    | Goal::Update { .. }
+                    | Goal::Verify { .. }
+                    | Goal::Clean { .. }
+                    | Goal::Rollback
+                    | Goal::Trash
+                    | Goal::Restore { .. } => self.begin(errand, now),
                 });
                 effects
             }
@@ -628,7 +515,13 @@ impl Machine {
                 self.target(false)
             }
             Goal::Update { approve, check } => self.target(*approve || !*check),
-            _ => self.target(true),
+            Goal::Plan
+            | Goal::Recover
+            | Goal::Verify { .. }
+            | Goal::Clean { .. }
+            | Goal::Rollback
+            | Goal::Trash
+            | Goal::Restore { .. } => self.target(true),
         };
         match target {
             Some((release, quick)) => {
@@ -652,19 +545,15 @@ impl Machine {
             self.facts.shown = Some(report.id.clone());
         }
         let mut effects = vec![Effect::Remember];
-        let approve = match errand.goal {
-            Goal::Plan => {
-                let answer = Answer::Planned(report.clone());
-                effects.extend(self.finish(errand, Ok(answer), now));
-                return effects;
-            }
-            Goal::Follow if guard.is_none() && !self.config.auto_apply => {
-                effects.extend(self.finish(errand, Ok(Answer::Done), now));
-                return effects;
-            }
-            Goal::Update { approve, .. } => approve && was_shown,
-            _ => false,
-        };
+        if errand.goal == Goal::Plan {
+            effects.extend(self.finish(errand, Ok(Answer::Planned(report.clone())), now));
+            return effects;
+        }
+        if errand.goal == Goal::Follow && guard.is_none() && !self.config.auto_apply {
+            effects.extend(self.finish(errand, Ok(Answer::Done), now));
+            return effects;
+        }
+        let approve = was_shown && matches!(errand.goal, Goal::Update { approve: true, .. });
         let installed = self.facts.installed.as_ref().map(|r| r.digest);
         effects.extend(match guard {
             Some(fault) if !approve => self.ask(errand, fault, Some(report.clone()), now),
@@ -684,7 +573,7 @@ impl Machine {
             effects.push(Effect::Remember);
         }
         if let Some(ticket) = errand.ticket {
-            effects.push(Effect::Answer(ticket, answer));
+            effects.push(Effect::answer(ticket, answer));
         }
         effects.extend(self.next_errand(now));
         effects
@@ -692,7 +581,7 @@ impl Machine {
 
     fn refuse(&mut self, errand: Errand, fault: &Fault) -> Effects {
         self.state = State::Idle;
-        errand.ticket.map(|ticket| Effect::Answer(ticket, Err(fault.clone()))).into_iter().collect()
+        errand.ticket.map(|ticket| Effect::answer(ticket, Err(fault.clone()))).into_iter().collect()
     }
 
     /// What follows a job that failed.
@@ -723,18 +612,17 @@ impl Machine {
         }
         let mut effects = vec![Effect::Remember];
         if let Some(ticket) = errand.ticket {
-            effects.push(Effect::Answer(ticket, Err(fault)));
+            effects.push(Effect::answer(ticket, Err(fault)));
         }
         effects.extend(self.next_errand(now));
         effects
     }
 
     fn begin_again(&mut self, errand: Errand, now: Now) -> Effects {
-        match self.target(true) {
-            Some((release, _)) if matches!(errand.goal, Goal::Follow | Goal::Update { .. }) => {
-                self.start(errand, Job::Scan { release, quick: false })
-            }
-            _ => self.begin(errand, now),
+        let updates = matches!(errand.goal, Goal::Follow | Goal::Update { .. });
+        match self.target(true).filter(|_| updates) {
+            Some((release, _)) => self.start(errand, Job::Scan { release, quick: false }),
+            None => self.begin(errand, now),
         }
     }
 
@@ -743,7 +631,7 @@ impl Machine {
         self.question = Some((fault.clone(), plan.map(Box::new)));
         let mut effects = vec![Effect::Remember];
         if let Some(ticket) = errand.ticket {
-            effects.push(Effect::Answer(ticket, Err(fault)));
+            effects.push(Effect::answer(ticket, Err(fault)));
         }
         effects.extend(self.next_errand(now));
         effects
@@ -770,45 +658,6 @@ impl Machine {
             && !self.facts.paused
             && !changing
             && !repairing
-    }
-}
-
-impl Errand {
-    fn new(goal: Goal, ticket: Option<Ticket>) -> Self {
-        Self { goal, ticket, replans: 0, verified: None, applied: None }
-    }
-}
-
-impl Goal {
-    fn of(command: Command) -> Self {
-        match command {
-            Command::Check => Self::Check,
-            Command::Plan => Self::Plan,
-            Command::Sync => Self::Update { check: true, approve: false },
-            Command::Apply { approve } => Self::Update { check: false, approve },
-            Command::Verify { repair } => Self::Verify { repair },
-            Command::Clean { dry_run } => Self::Clean { dry_run },
-            Command::Rollback => Self::Rollback,
-            Command::Trash => Self::Trash,
-            Command::Restore { entry } => Self::Restore { entry },
-            // Answered at once, before an errand is made of them.
-            Command::Pause | Command::Resume => Self::Recover,
-        }
-    }
-
-    /// What is tried again after a fault that passes; what only a person asks for is not.
-    fn retried(&self) -> Option<Self> {
-        match self {
-            Self::Recover => Some(Self::Recover),
-            Self::Follow | Self::Check | Self::Plan => Some(Self::Follow),
-            Self::Update { .. } => Some(Self::Update { check: true, approve: false }),
-            Self::Verify { repair: true } => Some(Self::Verify { repair: true }),
-            Self::Verify { repair: false }
-            | Self::Clean { .. }
-            | Self::Rollback
-            | Self::Trash
-            | Self::Restore { .. } => None,
-        }
     }
 }
 

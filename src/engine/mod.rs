@@ -4,7 +4,9 @@
 //! for the clock; front ends hold a [`Handle`] and see [`Snapshot`]s.
 
 mod backoff;
+mod errand;
 pub mod facts;
+pub mod job;
 mod jobs;
 pub mod machine;
 mod pack;
@@ -78,7 +80,7 @@ enum Message {
         reply: oneshot::Sender<Result<Answer, Fault>>,
     },
     /// A job of a pack has ended.
-    Done(String, Result<machine::Outcome, Fault>),
+    Done(String, Box<Result<job::Outcome, Fault>>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -196,7 +198,7 @@ impl Engine {
                     Some(Message::Command { pack, command, reply }) => self.command(&pack, command, reply),
                     Some(Message::Done(pack, result)) => {
                         if let Some(pack) = self.pack(&pack) {
-                            pack.done(result, now());
+                            pack.done(*result, now());
                         }
                     }
                     Some(Message::Shutdown(done)) => {
@@ -229,13 +231,12 @@ impl Engine {
         command: Command,
         reply: oneshot::Sender<Result<Answer, Fault>>,
     ) {
-        match self.pack(name) {
-            Some(pack) => pack.command(command, reply, now()),
-            None => {
-                let what = format!("there is no pack `{name}`");
-                let fault = Fault::new(FaultKind::Refused, what, "`modsync list` names the packs.");
-                let _ = reply.send(Err(fault));
-            }
+        if let Some(pack) = self.pack(name) {
+            pack.command(command, reply, now());
+        } else {
+            let what = format!("there is no pack `{name}`");
+            let fault = Fault::new(FaultKind::Refused, what, "`modsync list` names the packs.");
+            let _ = reply.send(Err(fault));
         }
     }
 
@@ -386,11 +387,11 @@ fn log_news(old: &Snapshot, new: &Snapshot) {
         if same {
             continue;
         }
-        match &pack.phase {
-            Phase::Waiting { fault, .. } | Phase::Blocked { fault, .. } => {
-                tracing::warn!(pack = pack.name, "{}: {fault}. {}", pack.phase.name(), fault.hint);
-            }
-            phase => tracing::info!(pack = pack.name, "{}", phase.name()),
+        let phase = pack.phase.name();
+        if let Phase::Waiting { fault, .. } | Phase::Blocked { fault, .. } = &pack.phase {
+            tracing::warn!(pack = pack.name, "{phase}: {fault}. {}", fault.hint);
+        } else {
+            tracing::info!(pack = pack.name, "{phase}");
         }
     }
 }

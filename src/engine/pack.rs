@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::facts::{self, Facts};
+use super::job::{Job, Outcome};
 use super::jobs::{self, Context};
-use super::machine::{Effect, Input, Job, Machine, Now, Outcome, Ticket};
+use super::machine::{Effect, Input, Machine, Now, Ticket};
 use super::progress::ProgressCell;
 use super::session::Session;
 use super::{Message, Mode};
@@ -151,7 +152,7 @@ impl Pack {
                 Effect::Answer(ticket, answer) => {
                     if let Some(reply) = self.waiting.remove(&ticket) {
                         // Whoever asked may be gone; the answer is in the snapshot as well.
-                        let _ = reply.send(answer);
+                        let _ = reply.send(*answer);
                     }
                 }
             }
@@ -183,7 +184,7 @@ impl Pack {
             let result = tokio::spawn(jobs::run(job, context)).await;
             let result =
                 result.unwrap_or_else(|e| Err(Fault::bug(format!("a job ended early: {e}"))));
-            let _ = messages.send(Message::Done(name, result)).await;
+            let _ = messages.send(Message::Done(name, Box::new(result))).await;
         });
     }
 

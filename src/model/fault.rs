@@ -64,8 +64,8 @@ pub enum Next {
     Rest,
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 impl FaultKind {
     /// THE table: kind → what happens next.

@@ -52,7 +52,7 @@ impl Default for Policy {
             keep: Globs::default(),
             max_removed_percent: 30,
             max_removed_files: 50,
-            trash_age: Duration::from_secs(30 * 24 * 60 * 60),
+            trash_age: Duration::from_hours(720),
             trash_size: 20 << 30,
         }
     }

@@ -31,7 +31,7 @@ impl Default for Limits {
         Self {
             connect: Duration::from_secs(15),
             idle: Duration::from_secs(30),
-            total: Duration::from_secs(5 * 60),
+            total: Duration::from_mins(5),
             max_bytes: 16 << 20,
             redirects: 5,
         }
@@ -138,10 +138,7 @@ impl Http {
     }
 
     async fn send(&self, url: &Url, headers: &HeaderMap) -> Result<Response, HttpError> {
-        let client = match is_loopback(url) {
-            true => &self.loopback,
-            false => &self.client,
-        };
+        let client = if is_loopback(url) { &self.loopback } else { &self.client };
         let request = client.get(url.clone()).headers(headers.clone());
         request.send().await.map_err(|error| self.classify(error))
     }

@@ -18,7 +18,7 @@ use crate::model::fault::{Fault, FaultKind};
 /// A longer validator is of no use to anybody.
 const MAX_VALIDATOR: usize = 1024;
 /// However long a server asks us to stay away.
-const LONGEST_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
+const LONGEST_WAIT: Duration = Duration::from_hours(6);
 
 /// What a server gave us to ask "is it still the same?" with.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -125,8 +125,10 @@ const CONNECTION: &str =
     "Check the internet connection and the pack's address; ModSync tries again by itself.";
 const CHECK_ADDRESS: &str = "Check the pack's address with whoever publishes the pack.";
 const TELL_PUBLISHER: &str = "Tell whoever publishes the pack that their server answers wrongly.";
-const CHECK_CLOCK: &str = "Check this computer's date and time; if they are right, tell whoever publishes the pack about the certificate.";
-const INSTALL_ROOTS: &str = "Install your system's certificates (on Debian and Ubuntu the package `ca-certificates`) and start ModSync again.";
+const CHECK_CLOCK: &str = "Check the pack's address and this computer's date and time; \
+    if both are right, tell whoever publishes the pack about the certificate.";
+const INSTALL_ROOTS: &str = "Install your system's certificates (on Debian and Ubuntu the \
+    package `ca-certificates`) and start ModSync again.";
 const CHECK_PROXY: &str = "Check `proxy` under `[network]` in the settings.";
 
 fn judge(error: &HttpError) -> (FaultKind, &'static str) {

@@ -5,14 +5,15 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write, stdout};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::args::{Asked, Cli, Verb};
 use super::meter::Meter;
 use super::text;
 use crate::config::{self, NewPack};
@@ -20,7 +21,8 @@ use crate::engine::{self, Handle, Mode, StartError};
 use crate::logging::{self, Audience};
 use crate::model::command::{Answer, Command};
 use crate::model::fault::{Fault, FaultKind, Next};
-use crate::model::snapshot::Snapshot;
+use crate::model::report::PlanReport;
+use crate::model::snapshot::{Phase, Snapshot};
 use crate::paths::Paths;
 
 /// How often the status of a running engine is looked at.
@@ -40,114 +42,6 @@ pub enum Exit {
     UpdateAvailable = 10,
     /// `verify`: files are not as they should be.
     ProblemsFound = 11,
-}
-
-/// Keeps a folder equal to what a remote .torrent URL describes.
-#[derive(Debug, Parser)]
-#[command(name = "modsync", version, arg_required_else_help = true)]
-struct Cli {
-    /// The settings' file, instead of the usual place
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The folder for our own state, instead of the usual place
-    #[arg(long, global = true, value_name = "FOLDER")]
-    state: Option<PathBuf>,
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Follow all packs until stopped: check, fetch, seed
-    Run,
-    /// Follow a new pack
-    Add {
-        /// Where the .torrent is published
-        url: String,
-        /// The folder to keep equal to it
-        folder: PathBuf,
-        /// What to call it
-        #[arg(long)]
-        name: Option<String>,
-    },
-    /// Stop following a pack; its files stay
-    Remove { pack: Option<String> },
-    /// Name the packs
-    List {
-        #[arg(long)]
-        json: bool,
-    },
-    /// Ask whether there is an update
-    Check(Asked),
-    /// Show what an update would do, before anything is touched
-    Plan(Asked),
-    /// Apply the newest known release
-    Apply {
-        #[command(flatten)]
-        asked: Asked,
-        /// Approve the plan that was last shown
-        #[arg(long)]
-        approve: bool,
-    },
-    /// Check, then apply
-    Sync(Asked),
-    /// Compare every byte with the installed release
-    Verify {
-        #[command(flatten)]
-        asked: Asked,
-        /// Fetch what is not right
-        #[arg(long)]
-        repair: bool,
-    },
-    /// Move files that no release names to the trash
-    Clean {
-        #[command(flatten)]
-        asked: Asked,
-        /// Only say what would be moved
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Put the previous release back
-    Rollback(Asked),
-    /// List what was replaced or removed, or put it back
-    Trash {
-        #[command(flatten)]
-        asked: Asked,
-        /// Put the files of this entry back where nothing stands in their place
-        #[arg(long, value_name = "ENTRY")]
-        restore: Option<String>,
-    },
-    /// Do nothing by itself, until resumed
-    Pause(Asked),
-    /// Go on after a pause
-    Resume(Asked),
-    /// Show what every pack is doing
-    Status {
-        #[command(flatten)]
-        asked: Asked,
-        /// Go on showing it
-        #[arg(long)]
-        watch: bool,
-    },
-    /// Read a .torrent by ModSync's rules
-    Inspect {
-        file: PathBuf,
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show the whole story in a temporary folder, without the internet
-    Demo,
-    /// Print a completion script for a shell
-    Completions { shell: clap_complete::Shell },
-}
-
-#[derive(Debug, Clone, Args)]
-struct Asked {
-    /// Which pack; may be left out when there is only one
-    pack: Option<String>,
-    /// For programs to read
-    #[arg(long)]
-    json: bool,
 }
 
 /// Runs the program with its arguments.
@@ -180,13 +74,12 @@ fn in_words(error: &anyhow::Error) -> String {
 }
 
 fn run(cli: Cli) -> Result<Exit> {
-    match &cli.verb {
-        Verb::Inspect { file, json } => return Ok(inspect(file, *json)),
-        Verb::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "modsync", &mut stdout());
-            return Ok(Exit::Done);
-        }
-        _ => {}
+    if let Verb::Inspect { file, json } = &cli.verb {
+        return Ok(inspect(file, *json));
+    }
+    if let Verb::Completions { shell } = &cli.verb {
+        clap_complete::generate(*shell, &mut Cli::command(), "modsync", &mut stdout());
+        return Ok(Exit::Done);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -308,25 +201,31 @@ fn show(pack: &str, snapshot: &Snapshot, answer: Result<Answer, Fault>, json: bo
 }
 
 /// The plan a pack asks a person about.
-fn question<'a>(
-    snapshot: &'a Snapshot,
-    pack: &str,
-) -> Option<&'a crate::model::report::PlanReport> {
+fn question<'a>(snapshot: &'a Snapshot, pack: &str) -> Option<&'a PlanReport> {
     let pack = snapshot.packs.iter().find(|p| p.name == pack)?;
-    match &pack.phase {
-        crate::model::snapshot::Phase::Blocked { plan, .. } => plan.as_deref(),
-        _ => None,
-    }
+    let Phase::Blocked { plan, .. } = &pack.phase else { return None };
+    plan.as_deref()
 }
 
 fn exit_of(answer: &Answer) -> Exit {
-    match answer {
-        Answer::Checked(report) if report.offered.is_some() => Exit::UpdateAvailable,
-        Answer::Planned(report) if !report.is_empty() => Exit::UpdateAvailable,
-        Answer::Verified(report) if !report.problems.is_empty() && report.repaired.is_none() => {
-            Exit::ProblemsFound
+    let (update, problems) = match answer {
+        Answer::Checked(report) => (report.offered.is_some(), false),
+        Answer::Planned(report) => (!report.is_empty(), false),
+        Answer::Verified(report) => {
+            (false, !report.problems.is_empty() && report.repaired.is_none())
         }
-        _ => Exit::Done,
+        Answer::Done
+        | Answer::UpToDate { .. }
+        | Answer::Applied(_)
+        | Answer::Cleaned(_)
+        | Answer::Trash { .. }
+        | Answer::Restored(_)
+        | Answer::RolledBack(_) => (false, false),
+    };
+    match (update, problems) {
+        (true, _) => Exit::UpdateAvailable,
+        (_, true) => Exit::ProblemsFound,
+        (false, false) => Exit::Done,
     }
 }
 
@@ -415,7 +314,6 @@ async fn status(paths: &Paths, asked: &Asked, watch: bool) -> Result<Exit> {
 
 /// The first snapshot in which no pack is still starting.
 async fn settled(handle: &Handle) -> Snapshot {
-    use crate::model::snapshot::Phase;
     let starting = |s: &Snapshot| s.packs.iter().any(|p| matches!(p.phase, Phase::Starting));
     let mut snapshots = handle.watch();
     let settled = snapshots.wait_for(|snapshot| !starting(snapshot)).await;
@@ -490,11 +388,10 @@ fn choose(paths: &Paths, name: Option<&str>) -> Result<Result<String, String>> {
 }
 
 fn cannot_start(error: &StartError, json: bool) -> Exit {
-    let hint = match error {
-        StartError::Running(_) => {
-            "Stop it first, or let it do the work: `modsync status` shows what it does."
-        }
-        _ => "",
+    let hint = if matches!(error, StartError::Running(_)) {
+        "Stop it first, or let it do the work: `modsync status` shows what it does."
+    } else {
+        ""
     };
     let fault = Fault::new(FaultKind::Refused, error, hint);
     if json {

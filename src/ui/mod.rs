@@ -1,5 +1,6 @@
 //! Shows. Pure views and thin backends: nothing here sees the disk, the network or a machine.
 
+mod args;
 pub mod cli;
 mod meter;
 pub mod text;

@@ -17,9 +17,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -40,10 +38,7 @@ impl Place {
         assert!(error.hint().ends_with(['.', '\'']), "{}", error.hint());
         let message = error.to_string();
         let start = format!("could not use `{}`: ", self.file().display());
-        message
-            .strip_prefix(&start)
-            .unwrap_or_else(|| panic!("{message}"))
-            .to_owned()
+        message.strip_prefix(&start).unwrap_or_else(|| panic!("{message}")).to_owned()
     }
 
     /// The text of one pack with more keys from its fourth line on.
@@ -60,11 +55,7 @@ impl Place {
         folder: impl Into<PathBuf>,
         name: Option<&str>,
     ) -> Result<String, ConfigError> {
-        let new = NewPack {
-            url: url.into(),
-            folder: folder.into(),
-            name: name.map(Into::into),
-        };
+        let new = NewPack { url: url.into(), folder: folder.into(), name: name.map(Into::into) };
         add_pack(&self.file(), &self.at("state"), &new)
     }
 
@@ -97,7 +88,7 @@ fn nothing_is_the_defaults() {
     let network = Network::default();
     assert!(network.dht && network.local_discovery && network.upnp && network.trackers.of_torrent);
     assert_eq!((network.listen_port, network.proxy), (None, None));
-    assert_eq!(network.give_up_after, Duration::from_secs(60));
+    assert_eq!(network.give_up_after, Duration::from_mins(1));
 }
 
 #[test]
@@ -111,7 +102,7 @@ fn the_least_is_a_url_and_a_folder() {
         auto_apply: false,
         auto_clean: false,
         seed: true,
-        check_interval: Duration::from_secs(600),
+        check_interval: Duration::from_mins(10),
         peers: vec![],
     };
     assert_eq!(place.parse(&place.pack("")).unwrap().packs, [expected]);
@@ -131,32 +122,20 @@ fn the_example_loads_and_says_the_defaults() {
 fn the_example_names_every_key_and_its_commented_keys_are_right() {
     let place = Place::new();
     let commented = |line: &str| line.starts_with("# ") && line.contains(" = ");
-    let all = EXAMPLE
-        .lines()
-        .map(|line| if commented(line) { &line[2..] } else { line });
+    let all = EXAMPLE.lines().map(|line| if commented(line) { &line[2..] } else { line });
     let all = all.collect::<Vec<_>>().join("\n");
     let config = place.parse(&all).unwrap();
     assert_eq!(config.download_limit, Some(2 << 20));
     assert_eq!(config.upload_limit, Some(500_000));
     assert_eq!(config.network.listen_port, Some(6881));
-    assert_eq!(
-        config.network.proxy.as_deref(),
-        Some("socks5://127.0.0.1:1080")
-    );
+    assert_eq!(config.network.proxy.as_deref(), Some("socks5://127.0.0.1:1080"));
     assert_eq!(config.packs[0].name, "survival");
 
     for unknown in ["x = 1\n", "[[pack]]\nx = 1\n", "[network]\nx = 1\n"] {
         let hint = place.parse(unknown).unwrap_err().hint().to_owned();
-        for key in hint
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .filter(|key| *key != "packs")
-        {
-            let key_line = |line: &str| {
-                line.trim_start_matches("# ")
-                    .starts_with(&format!("{key} = "))
-            };
+        for key in hint.split('`').skip(1).step_by(2).filter(|key| *key != "packs") {
+            let key_line =
+                |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
             let is_there = EXAMPLE.lines().any(key_line) || EXAMPLE.contains(&format!("[{key}]"));
             assert!(is_there, "`{key}` is not in the example");
         }
@@ -192,14 +171,9 @@ proxy = "http://me:pw@proxy:3128"
 give_up_after = "5s"
 "#;
     let config = place
-        .parse(&format!(
-            "download_limit = 16384\nupload_limit = '1.5 MiB/s'\n{text}"
-        ))
+        .parse(&format!("download_limit = 16384\nupload_limit = '1.5 MiB/s'\n{text}"))
         .unwrap();
-    assert_eq!(
-        (config.download_limit, config.upload_limit),
-        (Some(16384), Some(1_572_864))
-    );
+    assert_eq!((config.download_limit, config.upload_limit), (Some(16384), Some(1_572_864)));
     assert_eq!(
         config.network,
         Network {
@@ -218,33 +192,14 @@ give_up_after = "5s"
     let pack = &config.packs[0];
     assert_eq!(pack.name, "Überleben");
     assert!(pack.auto_apply && pack.auto_clean && !pack.seed);
-    assert_eq!(pack.check_interval, Duration::from_secs(5400));
+    assert_eq!(pack.check_interval, Duration::from_mins(90));
     assert_eq!(pack.peers.len(), 3);
     assert!(pack.policy.ignore.matches("a/saves/b") && pack.policy.keep.matches("cfg/a.ini"));
-    assert_eq!(
-        (
-            pack.policy.max_removed_percent,
-            pack.policy.max_removed_files
-        ),
-        (100, 0)
-    );
-    assert_eq!(
-        (pack.policy.trash_age, pack.policy.trash_size),
-        (Duration::from_secs(86400), 5)
-    );
+    assert_eq!((pack.policy.max_removed_percent, pack.policy.max_removed_files), (100, 0));
+    assert_eq!((pack.policy.trash_age, pack.policy.trash_size), (Duration::from_hours(24), 5));
 
-    let none = place
-        .parse("[network]\ntrackers = false")
-        .unwrap()
-        .network
-        .trackers;
-    assert_eq!(
-        none,
-        Trackers {
-            of_torrent: false,
-            extra: vec![]
-        }
-    );
+    let none = place.parse("[network]\ntrackers = false").unwrap().network.trackers;
+    assert_eq!(none, Trackers { of_torrent: false, extra: vec![] });
 }
 
 #[test]
@@ -252,28 +207,13 @@ fn a_broken_text_is_refused_with_its_line_and_its_key() {
     let place = Place::new();
     for (text, reason) in [
         ("\n\nx = 1", "line 3: unknown key `x`"),
-        (
-            "[network]\ndht = true\nport = 5",
-            "line 3: unknown key `port`",
-        ),
+        ("[network]\ndht = true\nport = 5", "line 3: unknown key `port`"),
         ("a = \n", "line 1: `a`: "),
         ("[[pack]\n", "line 1: "),
-        (
-            "[pack]\nurl = 'x'",
-            "line 1: invalid type: map, expected a sequence",
-        ),
-        (
-            "[[pack]]\nfolder = '/x'",
-            "line 1: the key `url` is missing",
-        ),
-        (
-            "[[pack]]\nurl = 'http://h/'",
-            "line 1: the key `folder` is missing",
-        ),
-        (
-            "[[pack]]\nurl = 5",
-            "line 2: `url`: invalid type: integer `5`, expected a string",
-        ),
+        ("[pack]\nurl = 'x'", "line 1: invalid type: map, expected a sequence"),
+        ("[[pack]]\nfolder = '/x'", "line 1: the key `url` is missing"),
+        ("[[pack]]\nurl = 'http://h/'", "line 1: the key `folder` is missing"),
+        ("[[pack]]\nurl = 5", "line 2: `url`: invalid type: integer `5`, expected a string"),
         (
             "[network]\ndht = 'yes'",
             "line 2: `dht`: invalid type: string \"yes\", expected a boolean",
@@ -299,41 +239,20 @@ fn a_value_that_makes_no_sense_is_refused_with_its_line_and_its_key() {
         ("name = \"a\\u0007\"", "`name`: it has a control character"),
         ("name = ' a'", "`name`: it begins or ends with a space"),
         ("name = '--all'", "`name`: it begins with `-`"),
-        (
-            "check_interval = '9s'",
-            "`check_interval`: `9s` is less than 10s",
-        ),
-        (
-            "check_interval = '31d'",
-            "`check_interval`: `31d` is more than 30 days",
-        ),
-        (
-            "check_interval = 'soon'",
-            "`check_interval`: `soon` is not a time: ",
-        ),
-        (
-            "check_interval = 600",
-            "`check_interval`: invalid type: integer `600`",
-        ),
+        ("check_interval = '9s'", "`check_interval`: `9s` is less than 10s"),
+        ("check_interval = '31d'", "`check_interval`: `31d` is more than 30 days"),
+        ("check_interval = 'soon'", "`check_interval`: `soon` is not a time: "),
+        ("check_interval = 600", "`check_interval`: invalid type: integer `600`"),
         ("trash_age = '-1d'", "`trash_age`: `-1d` is not a time: "),
         ("trash_size = 'big'", "`trash_size`: \"big\" is not a size"),
         ("trash_size = -1", "`trash_size`: -1 is not a size"),
-        (
-            "max_removed_percent = 101",
-            "`max_removed_percent`: 101 is not from 0 to 100",
-        ),
-        (
-            "max_removed_files = -1",
-            "`max_removed_files`: -1 is not from 0",
-        ),
+        ("max_removed_percent = 101", "`max_removed_percent`: 101 is not from 0 to 100"),
+        ("max_removed_files = -1", "`max_removed_files`: -1 is not from 0"),
         ("ignore = ['[a']", "`ignore`: `[a` is not a pattern: "),
         ("ignore = ['/']", "`ignore`: an empty pattern"),
         ("keep = ['']", "`keep`: an empty pattern"),
         ("keep = ['a\\b']", "`keep`: `a\\b` has a backslash"),
-        (
-            "peers = ['seed.example.org']",
-            "`peers`: `seed.example.org` is not `host:port`",
-        ),
+        ("peers = ['seed.example.org']", "`peers`: `seed.example.org` is not `host:port`"),
         ("peers = ['h:0']", "`peers`: `h:0` is not"),
         ("peers = ['h:+80']", "`peers`: `h:+80` is not"),
         ("peers = ['h:65536']", "`peers`: `h:65536` is not"),
@@ -343,70 +262,28 @@ fn a_value_that_makes_no_sense_is_refused_with_its_line_and_its_key() {
         ("peers = ['http://h:80']", "`peers`: `http://h:80` is not"),
     ] {
         let refusal = place.refusal(&place.pack(line));
-        assert!(
-            refusal.starts_with(&format!("line 4: {reason}")),
-            "{line}: {refusal}"
-        );
+        assert!(refusal.starts_with(&format!("line 4: {reason}")), "{line}: {refusal}");
     }
     let long = place.refusal(&place.pack(&format!("name = '{}'", "x".repeat(65))));
-    assert!(
-        long.starts_with("line 4: `name`: it is longer than 64"),
-        "{long}"
-    );
+    assert!(long.starts_with("line 4: `name`: it is longer than 64"), "{long}");
 
     for (line, reason) in [
-        (
-            "download_limit = 0",
-            "`download_limit`: 0 is less than 16 KiB/s",
-        ),
-        (
-            "upload_limit = '15 KiB/s'",
-            "`upload_limit`: \"15 KiB/s\" is less than 16 KiB/s",
-        ),
-        (
-            "upload_limit = '5 GiB/s'",
-            "`upload_limit`: \"5 GiB/s\" is more than 4 GiB/s",
-        ),
-        (
-            "upload_limit = 'fast'",
-            "`upload_limit`: \"fast\" is not a speed",
-        ),
+        ("download_limit = 0", "`download_limit`: 0 is less than 16 KiB/s"),
+        ("upload_limit = '15 KiB/s'", "`upload_limit`: \"15 KiB/s\" is less than 16 KiB/s"),
+        ("upload_limit = '5 GiB/s'", "`upload_limit`: \"5 GiB/s\" is more than 4 GiB/s"),
+        ("upload_limit = 'fast'", "`upload_limit`: \"fast\" is not a speed"),
         ("upload_limit = true", "`upload_limit`: true is not a speed"),
-        (
-            "network.listen_port = 0",
-            "`listen_port`: 0 is not from 1 to 65535",
-        ),
-        (
-            "network.listen_port = 70000",
-            "`listen_port`: 70000 is not from 1 to 65535",
-        ),
-        (
-            "network.trackers = 5",
-            "`trackers`: it is neither true, false nor a list",
-        ),
+        ("network.listen_port = 0", "`listen_port`: 0 is not from 1 to 65535"),
+        ("network.listen_port = 70000", "`listen_port`: 70000 is not from 1 to 65535"),
+        ("network.trackers = 5", "`trackers`: it is neither true, false nor a list"),
         ("network.trackers = [5]", "`trackers`: 5 is not a text"),
-        (
-            "network.trackers = ['ftp://t']",
-            "`trackers`: an address that begins with `ftp:`",
-        ),
-        (
-            "network.proxy = 'localhost'",
-            "`proxy`: this is not an address",
-        ),
-        (
-            "network.proxy = 'ftp://me:secret@h'",
-            "`proxy`: an address that begins with `ftp:`",
-        ),
-        (
-            "network.give_up_after = '0s'",
-            "`give_up_after`: `0s` is less than 1s",
-        ),
+        ("network.trackers = ['ftp://t']", "`trackers`: an address that begins with `ftp:`"),
+        ("network.proxy = 'localhost'", "`proxy`: this is not an address"),
+        ("network.proxy = 'ftp://me:secret@h'", "`proxy`: an address that begins with `ftp:`"),
+        ("network.give_up_after = '0s'", "`give_up_after`: `0s` is less than 1s"),
     ] {
         let refusal = place.refusal(&format!("\n{line}\n"));
-        assert!(
-            refusal.starts_with(&format!("line 2: {reason}")),
-            "{line}: {refusal}"
-        );
+        assert!(refusal.starts_with(&format!("line 2: {reason}")), "{line}: {refusal}");
         assert!(!refusal.contains("secret"));
     }
 }
@@ -421,29 +298,18 @@ fn an_address_must_be_a_web_address() {
         ("https://", "this is not an address"),
         ("https://h/a b.torrent", "this is not an address"),
         ("file:///etc/passwd", "an address that begins with `file:`"),
-        (
-            "magnet:?xt=urn:btih:secret",
-            "an address that begins with `magnet:`",
-        ),
+        ("magnet:?xt=urn:btih:secret", "an address that begins with `magnet:`"),
         ("http://[::1/x", "this is not an address"),
     ] {
         let refusal = place.refusal(&format!("[[pack]]\nurl = '{url}'\nfolder = '{folder}'"));
-        assert!(
-            refusal.starts_with(&format!("line 2: `url`: {reason}")),
-            "{url}: {refusal}"
-        );
+        assert!(refusal.starts_with(&format!("line 2: `url`: {reason}")), "{url}: {refusal}");
         assert!(!refusal.contains("secret"));
     }
-    for url in [
-        "http://h",
-        "https://me:pw@h:8443/p?x=1",
-        "http://[::1]:1/p",
-        "https://мир.example/п",
-    ] {
+    for url in
+        ["http://h", "https://me:pw@h:8443/p?x=1", "http://[::1]:1/p", "https://мир.example/п"]
+    {
         assert!(
-            place
-                .parse(&format!("[[pack]]\nurl = '{url}'\nfolder = '{folder}'"))
-                .is_ok(),
+            place.parse(&format!("[[pack]]\nurl = '{url}'\nfolder = '{folder}'")).is_ok(),
             "{url}"
         );
     }
@@ -468,10 +334,7 @@ fn names_are_unique_whatever_their_case_and_derived_ones_give_way() {
         let packs = place.parse(&packs(names)).unwrap().packs;
         packs.into_iter().map(|pack| pack.name).collect::<Vec<_>>()
     };
-    assert_eq!(
-        named(&["", "", "name = 'Pack'", "name = 'b'"]),
-        ["pack-2", "pack-3", "Pack", "b"]
-    );
+    assert_eq!(named(&["", "", "name = 'Pack'", "name = 'b'"]), ["pack-2", "pack-3", "Pack", "b"]);
     let refusal = place.refusal(&packs(&["name = 'A'", "name = 'a'"]));
     assert_eq!(refusal, "line 8: `name`: there are two packs called `a`");
 }
@@ -491,51 +354,22 @@ fn dangerous_folders_are_refused() {
         (format!("{home}/."), "is your home folder"),
         (format!("{home}/x/.."), "is your home folder"),
         (format!("{home}/.."), "contains your home folder"),
-        (
-            format!("{temp}"),
-            "overlaps with ModSync's own state folder",
-        ),
-        (
-            format!("{temp}/state"),
-            "overlaps with ModSync's own state folder",
-        ),
-        (
-            format!("{temp}/state/packs/x"),
-            "overlaps with ModSync's own state folder",
-        ),
-        (
-            format!("{temp}/x/../state"),
-            "overlaps with ModSync's own state folder",
-        ),
-        (
-            format!("{temp}/other/.ModSync/staging"),
-            "goes through `.modsync`",
-        ),
+        (format!("{temp}"), "overlaps with ModSync's own state folder"),
+        (format!("{temp}/state"), "overlaps with ModSync's own state folder"),
+        (format!("{temp}/state/packs/x"), "overlaps with ModSync's own state folder"),
+        (format!("{temp}/x/../state"), "overlaps with ModSync's own state folder"),
+        (format!("{temp}/other/.ModSync/staging"), "goes through `.modsync`"),
     ] {
         // The home folder may lie directly below the root.
-        let refusal = place.refusal(&format!(
-            "[[pack]]\nurl = 'http://h/p'\nfolder = '{folder}'"
-        ));
+        let refusal = place.refusal(&format!("[[pack]]\nurl = 'http://h/p'\nfolder = '{folder}'"));
         let expected = refusal.contains(reason) || refusal.contains("root of a drive");
-        assert!(
-            refusal.starts_with("line 3: `folder`: ") && expected,
-            "{folder}: {refusal}"
-        );
+        assert!(refusal.starts_with("line 3: `folder`: ") && expected, "{folder}: {refusal}");
     }
     let config_in_pack = format!("[[pack]]\nurl = 'http://h/p'\nfolder = '{temp}'");
     let refusal = parse(&config_in_pack, &place.file(), Path::new("/elsewhere")).unwrap_err();
+    assert!(refusal.to_string().contains("contains the settings of ModSync"), "{refusal}");
     assert!(
-        refusal
-            .to_string()
-            .contains("contains the settings of ModSync"),
-        "{refusal}"
-    );
-    assert!(
-        place
-            .parse(&format!(
-                "[[pack]]\nurl = 'http://h/p'\nfolder = '{temp}/state-2'"
-            ))
-            .is_ok()
+        place.parse(&format!("[[pack]]\nurl = 'http://h/p'\nfolder = '{temp}/state-2'")).is_ok()
     );
 }
 
@@ -549,20 +383,14 @@ fn a_link_does_not_hide_a_dangerous_folder() {
     fs::create_dir(place.at("state")).unwrap();
     for (folder, reason) in [
         (place.at("home"), "is your home folder"),
-        (
-            place.at("ours/new"),
-            "overlaps with ModSync's own state folder",
-        ),
+        (place.at("ours/new"), "overlaps with ModSync's own state folder"),
         ("/".into(), "is the root of a drive"),
         ("/..".into(), "is the root of a drive"),
         ("/usr".into(), "belongs to the system"),
         ("/etc/games".into(), "belongs to the system"),
         ("/usr/lib/games".into(), "belongs to the system"),
     ] {
-        let text = format!(
-            "[[pack]]\nurl = 'http://h/p'\nfolder = '{}'",
-            folder.display()
-        );
+        let text = format!("[[pack]]\nurl = 'http://h/p'\nfolder = '{}'", folder.display());
         let refusal = place.refusal(&text);
         assert!(refusal.contains(reason), "{}: {refusal}", folder.display());
     }
@@ -593,11 +421,7 @@ fn a_folder_in_another_packs_folder_is_refused() {
     }
     assert!(place.parse(&two("a", "ab")).is_ok());
     if cfg!(any(windows, target_os = "macos")) {
-        assert!(
-            place
-                .refusal(&two("a", "A/b"))
-                .ends_with("lies in the folder of the pack `one`")
-        );
+        assert!(place.refusal(&two("a", "A/b")).ends_with("lies in the folder of the pack `one`"));
     }
 }
 
@@ -605,16 +429,10 @@ fn a_folder_in_another_packs_folder_is_refused() {
 fn adding_makes_the_file_and_keeps_every_byte_of_it() {
     let place = Place::new();
     let (file, state) = (place.at("deep/er/config.toml"), place.at("state"));
-    let new = NewPack {
-        url: "https://h/My%20Pack.torrent".into(),
-        folder: place.at("one"),
-        name: None,
-    };
+    let new =
+        NewPack { url: "https://h/My%20Pack.torrent".into(), folder: place.at("one"), name: None };
     assert_eq!(add_pack(&file, &state, &new).unwrap(), "My Pack");
-    assert_eq!(
-        load(&file, &state).unwrap().packs[0].folder,
-        place.at("one")
-    );
+    assert_eq!(load(&file, &state).unwrap().packs[0].folder, place.at("one"));
 
     for (before, gap) in [
         (
@@ -625,33 +443,15 @@ fn adding_makes_the_file_and_keeps_every_byte_of_it() {
         ("", ""),
     ] {
         fs::write(place.file(), before).unwrap();
-        assert_eq!(
-            place
-                .add("https://h/a.torrent", place.at("x \"'\\ü"), None)
-                .unwrap(),
-            "a"
-        );
+        assert_eq!(place.add("https://h/a.torrent", place.at("x \"'\\ü"), None).unwrap(), "a");
         let text = place.text();
         assert!(
             text.starts_with(&format!("{before}{gap}[[pack]]\nname = \"a\"\nurl = ")),
             "{text}"
         );
-        assert_eq!(
-            load(&place.file(), &state).unwrap().packs[0].folder,
-            place.at("x \"'\\ü")
-        );
-        assert_eq!(
-            place
-                .add("https://h/a.torrent", place.at("y"), None)
-                .unwrap(),
-            "a-2"
-        );
-        assert_eq!(
-            place
-                .add("https://h/a.torrent", place.at("z"), Some("Zed"))
-                .unwrap(),
-            "Zed"
-        );
+        assert_eq!(load(&place.file(), &state).unwrap().packs[0].folder, place.at("x \"'\\ü"));
+        assert_eq!(place.add("https://h/a.torrent", place.at("y"), None).unwrap(), "a-2");
+        assert_eq!(place.add("https://h/a.torrent", place.at("z"), Some("Zed")).unwrap(), "Zed");
         assert_eq!(place.names(), ["a", "a-2", "Zed"]);
     }
 }
@@ -661,18 +461,11 @@ fn adding_fits_the_files_own_way_of_writing() {
     let place = Place::new();
     fs::write(place.file(), "# mine\r\n").unwrap();
     place.add("http://h/a", place.at("a"), None).unwrap();
-    assert!(
-        !place.text().replace("\r\n", "").contains('\n'),
-        "{:?}",
-        place.text()
-    );
+    assert!(!place.text().replace("\r\n", "").contains('\n'), "{:?}", place.text());
 
     for (before, added) in [
         (
-            format!(
-                "[[packs]]\nurl = 'http://h/a'\nfolder = '{}'\n",
-                place.at("a").display()
-            ),
+            format!("[[packs]]\nurl = 'http://h/a'\nfolder = '{}'\n", place.at("a").display()),
             "\n[[packs]]\n",
         ),
         (
@@ -699,43 +492,22 @@ fn what_cannot_be_added_leaves_the_file_as_it_was() {
     fs::write(place.file(), &before).unwrap();
     let inside = place.at("p/q");
     for (url, folder, name, reason) in [
-        (
-            "ftp://h/x",
-            place.at("x"),
-            None,
-            "`url`: an address that begins with `ftp:`",
-        ),
-        (
-            "http://h/x",
-            inside,
-            None,
-            "lies in the folder of the pack `p`",
-        ),
-        (
-            "http://h/x",
-            place.at("x"),
-            Some("P"),
-            "there is a pack called `p`",
-        ),
+        ("ftp://h/x", place.at("x"), None, "`url`: an address that begins with `ftp:`"),
+        ("http://h/x", inside, None, "lies in the folder of the pack `p`"),
+        ("http://h/x", place.at("x"), Some("P"), "there is a pack called `p`"),
         ("http://h/x", place.at("x"), Some(""), "`name`: it is empty"),
         ("http://h/x", home(), None, "is your home folder"),
     ] {
         let error = place.add(url, folder, name).unwrap_err();
         let message = error.to_string();
         let start = format!("could not add the pack to `{}`: ", place.file().display());
-        assert!(
-            message.starts_with(&start) && message.contains(reason),
-            "{message}"
-        );
+        assert!(message.starts_with(&start) && message.contains(reason), "{message}");
         assert!(!message.contains("line"), "{message}");
         assert_eq!(place.text(), before);
     }
     fs::write(place.file(), "x = 1").unwrap();
     let error = place.add("http://h/x", place.at("x"), None).unwrap_err();
-    assert!(
-        error.to_string().contains("line 1: unknown key `x`"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("line 1: unknown key `x`"), "{error}");
     assert_eq!(place.text(), "x = 1");
 }
 
@@ -791,11 +563,7 @@ fn a_linked_file_stays_a_link_and_keeps_its_mode() {
     let place = Place::new();
     fs::create_dir(place.at("dotfiles")).unwrap();
     fs::write(place.at("dotfiles/real.toml"), "").unwrap();
-    fs::set_permissions(
-        place.at("dotfiles/real.toml"),
-        fs::Permissions::from_mode(0o640),
-    )
-    .unwrap();
+    fs::set_permissions(place.at("dotfiles/real.toml"), fs::Permissions::from_mode(0o640)).unwrap();
     symlink(place.at("dotfiles/real.toml"), place.file()).unwrap();
     place.add("http://h/a", place.at("a"), None).unwrap();
     assert!(place.file().is_symlink());
@@ -812,10 +580,5 @@ fn a_file_that_is_no_text_or_no_file_is_an_error_and_not_the_defaults() {
     assert!(error.hint().contains("UTF-8"), "{error}");
     assert!(load(place.folder.path(), &place.at("state")).is_err());
     fs::write(place.file(), "\u{feff}download_limit = '1 MiB/s'\n").unwrap();
-    assert_eq!(
-        load(&place.file(), &place.at("state"))
-            .unwrap()
-            .download_limit,
-        Some(1 << 20)
-    );
+    assert_eq!(load(&place.file(), &place.at("state")).unwrap().download_limit, Some(1 << 20));
 }

@@ -25,11 +25,7 @@ pub enum Behaviour {
     /// `ETag` make a server that lies.
     Pack { bytes: Vec<u8>, etag: String },
     /// A whole answer with a status line such as `404 Not Found`.
-    Status {
-        line: &'static str,
-        headers: Vec<(&'static str, String)>,
-        body: Vec<u8>,
-    },
+    Status { line: &'static str, headers: Vec<(&'static str, String)>, body: Vec<u8> },
     /// These bytes and the end of the connection.
     Raw(Vec<u8>),
     /// These bytes and then nothing until the client goes.
@@ -42,26 +38,15 @@ pub enum Behaviour {
 
 impl Behaviour {
     pub fn pack(bytes: impl Into<Vec<u8>>, etag: &str) -> Self {
-        Self::Pack {
-            bytes: bytes.into(),
-            etag: etag.to_owned(),
-        }
+        Self::Pack { bytes: bytes.into(), etag: etag.to_owned() }
     }
 
     pub fn status(line: &'static str) -> Self {
-        Self::Status {
-            line,
-            headers: Vec::new(),
-            body: b"<html>an error page</html>".to_vec(),
-        }
+        Self::Status { line, headers: Vec::new(), body: b"<html>an error page</html>".to_vec() }
     }
 
     pub fn status_with(line: &'static str, name: &'static str, value: impl Into<String>) -> Self {
-        Self::Status {
-            line,
-            headers: vec![(name, value.into())],
-            body: Vec::new(),
-        }
+        Self::Status { line, headers: vec![(name, value.into())], body: Vec::new() }
     }
 
     pub fn redirect(to: impl Into<String>) -> Self {
@@ -117,11 +102,7 @@ impl Faulty {
 
     fn listen(tls: Option<Tls>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self {
-            address: listener.local_addr().unwrap(),
-            tls,
-            shared: Arc::default(),
-        };
+        let server = Self { address: listener.local_addr().unwrap(), tls, shared: Arc::default() };
         let (shared, tls) = (server.shared.clone(), server.tls.clone());
         thread::spawn(move || accept(&listener, &shared, tls.as_ref()));
         server
@@ -149,10 +130,7 @@ impl Faulty {
 
     /// How often `path` was asked for, with any query.
     pub fn hits(&self, path: &str) -> usize {
-        self.requests()
-            .iter()
-            .filter(|seen| without_query(&seen.path) == path)
-            .count()
+        self.requests().iter().filter(|seen| without_query(&seen.path) == path).count()
     }
 
     pub fn requests(&self) -> Vec<Seen> {
@@ -170,10 +148,7 @@ impl Drop for Faulty {
 
 /// An address where nobody listens.
 pub fn refused_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn self_signed() -> Tls {
@@ -186,10 +161,7 @@ fn self_signed() -> Tls {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
-    Tls {
-        config: Arc::new(config),
-        certificate: made.cert.pem(),
-    }
+    Tls { config: Arc::new(config), certificate: made.cert.pem() }
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>, tls: Option<&Tls>) {
@@ -215,27 +187,22 @@ fn serve(mut stream: impl Read + Write, shared: &Shared) -> Option<()> {
     let behaviour = {
         let behaviours = lock(&shared.behaviours);
         let exact = behaviours.get(&seen.path);
-        exact
-            .or_else(|| behaviours.get(without_query(&seen.path)))
-            .cloned()
+        exact.or_else(|| behaviours.get(without_query(&seen.path))).cloned()
     };
     let known = seen.headers.get("if-none-match").cloned();
     lock(&shared.seen).push(seen);
     match behaviour.unwrap_or_else(|| Behaviour::status("404 Not Found")) {
-        Behaviour::Pack { etag, .. } if known.as_ref() == Some(&etag) => send(
-            &mut stream,
-            &answer("304 Not Modified", &[("ETag", etag)], b""),
-        ),
+        Behaviour::Pack { etag, .. } if known.as_ref() == Some(&etag) => {
+            send(&mut stream, &answer("304 Not Modified", &[("ETag", etag)], b""))
+        }
         Behaviour::Pack { bytes, etag } => {
             let modified = "Sun, 06 Nov 1994 08:49:37 GMT".to_owned();
             let headers = [("ETag", etag), ("Last-Modified", modified)];
             send(&mut stream, &answer("200 OK", &headers, &bytes))
         }
-        Behaviour::Status {
-            line,
-            headers,
-            body,
-        } => send(&mut stream, &answer(line, &headers, &body)),
+        Behaviour::Status { line, headers, body } => {
+            send(&mut stream, &answer(line, &headers, &body))
+        }
         Behaviour::Raw(bytes) => send(&mut stream, &bytes),
         Behaviour::Stall(bytes) => {
             send(&mut stream, &bytes)?;
@@ -272,11 +239,7 @@ fn read_request(stream: &mut impl Read) -> Option<Seen> {
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
-    Some(Seen {
-        when: Instant::now(),
-        path,
-        headers,
-    })
+    Some(Seen { when: Instant::now(), path, headers })
 }
 
 /// A whole answer in bytes.

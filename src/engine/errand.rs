@@ -1,0 +1,80 @@
+//! [`Errand`]: what a command or the clock asked for, carried out as a chain of jobs.
+
+use super::machine::Ticket;
+use crate::model::command::Command;
+use crate::model::report::{ApplyReport, VerifyReport};
+
+/// What an errand is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Goal {
+    Recover,
+    /// What the clock asks for: look, and go as far as the settings allow.
+    Follow,
+    Check,
+    Plan,
+    /// Make the folder equal to the newest release.
+    Update {
+        check: bool,
+        approve: bool,
+    },
+    Verify {
+        repair: bool,
+    },
+    Clean {
+        dry_run: bool,
+    },
+    Rollback,
+    Trash,
+    Restore {
+        entry: String,
+    },
+}
+
+/// A goal under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Errand {
+    pub goal: Goal,
+    pub ticket: Option<Ticket>,
+    pub replans: u32,
+    pub verified: Option<VerifyReport>,
+    pub applied: Option<ApplyReport>,
+}
+
+impl Errand {
+    pub fn new(goal: Goal, ticket: Option<Ticket>) -> Self {
+        Self { goal, ticket, replans: 0, verified: None, applied: None }
+    }
+}
+
+impl Goal {
+    pub fn of(command: Command) -> Self {
+        match command {
+            Command::Check => Self::Check,
+            Command::Plan => Self::Plan,
+            Command::Sync => Self::Update { check: true, approve: false },
+            Command::Apply { approve } => Self::Update { check: false, approve },
+            Command::Verify { repair } => Self::Verify { repair },
+            Command::Clean { dry_run } => Self::Clean { dry_run },
+            Command::Rollback => Self::Rollback,
+            Command::Trash => Self::Trash,
+            Command::Restore { entry } => Self::Restore { entry },
+            // Answered at once, before an errand is made of them.
+            Command::Pause | Command::Resume => Self::Recover,
+        }
+    }
+
+    /// What is tried again after a fault that passes; what only a person asks for is not.
+    pub fn retried(&self) -> Option<Self> {
+        match self {
+            Self::Recover => Some(Self::Recover),
+            Self::Follow | Self::Check | Self::Plan => Some(Self::Follow),
+            Self::Update { .. } => Some(Self::Update { check: true, approve: false }),
+            Self::Verify { repair: true } => Some(Self::Verify { repair: true }),
+            Self::Verify { repair: false }
+            | Self::Clean { .. }
+            | Self::Rollback
+            | Self::Trash
+            | Self::Restore { .. } => None,
+        }
+    }
+}

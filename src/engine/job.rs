@@ -1,0 +1,102 @@
+//! What passes between the machine and its jobs: the work wanted, and what it brought.
+
+use std::sync::Arc;
+
+use crate::disk::layout::Marker;
+use crate::disk::plan::Plan;
+use crate::disk::staging::Staged;
+use crate::model::manifest::Manifest;
+use crate::model::release::Release;
+use crate::model::report::{
+    ApplyReport, CleanReport, PlanReport, RestoreReport, TrashEntry, VerifyReport,
+};
+use crate::net::remote::Validators;
+
+/// One piece of work.
+#[derive(Debug)]
+pub enum Job {
+    /// Finish what a crash cut off, and read the baseline.
+    Recover,
+    Check {
+        full: bool,
+    },
+    /// Look at the folder and plan for a release. A `quick` scan trusts lengths and times if the
+    /// release is the installed one.
+    Scan {
+        release: Release,
+        quick: bool,
+    },
+    /// Get the missing pieces and complete the new content.
+    Fetch(Arc<Planned>),
+    Apply(Arc<Planned>, Box<Fetched>),
+    Verify {
+        release: Release,
+    },
+    Clean {
+        release: Release,
+        dry_run: bool,
+    },
+    Rollback,
+    Trash,
+    Restore {
+        entry: String,
+    },
+}
+
+/// A plan with what is needed to carry it out.
+#[derive(Debug)]
+pub struct Planned {
+    pub plan: Plan,
+    pub manifest: Arc<Manifest>,
+    /// The `.torrent`.
+    pub torrent: Vec<u8>,
+    pub report: PlanReport,
+}
+
+/// New content, ready to be applied.
+#[derive(Debug)]
+pub struct Fetched {
+    pub staged: Staged,
+    /// Bytes that came from peers.
+    pub downloaded: u64,
+    pub marker: Marker,
+}
+
+/// What a job brought.
+#[derive(Debug)]
+pub enum Outcome {
+    Recovered {
+        installed: Option<Release>,
+        marker: Option<Marker>,
+        finished: Option<ApplyReport>,
+    },
+    Checked(Checked),
+    /// The folder looks as the baseline says.
+    AsInstalled,
+    Scanned(Arc<Planned>),
+    Fetched(Box<Fetched>),
+    Applied {
+        report: ApplyReport,
+        marker: Marker,
+    },
+    /// Asked to stop in the middle; the journal stays.
+    Interrupted,
+    Verified(VerifyReport, Arc<Planned>),
+    Cleaned(CleanReport),
+    RolledBack {
+        report: ApplyReport,
+        from: Release,
+    },
+    Trash(Vec<TrashEntry>),
+    Restored(RestoreReport),
+}
+
+/// What the origin said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// `None`: the same as last time.
+    pub release: Option<Release>,
+    pub validators: Option<Validators>,
+    /// Whether the whole body was read.
+    pub full: bool,
+}

@@ -1,0 +1,281 @@
+//! Changes the folder: apply, clean, rollback, restore, and what a crash left to finish.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::{Context, read_torrent, torrent_of};
+use crate::disk::baseline::{self, Baseline, Installed};
+use crate::disk::fs::Root;
+use crate::disk::inventory;
+use crate::disk::journal::{self, Journal, Reason, Step};
+use crate::disk::layout::{self, LockedFolder};
+use crate::disk::plan::{self, Plan};
+use crate::disk::record::Loaded;
+use crate::disk::staging::Staged;
+use crate::disk::{apply, trash};
+use crate::engine::job::{Fetched, Outcome, Planned};
+use crate::model::fault::{Fault, FaultKind};
+use crate::model::manifest::Manifest;
+use crate::model::path::RelPath;
+use crate::model::release::Release;
+use crate::model::report::{ApplyReport, CleanReport, FileLine};
+use crate::model::snapshot::Unit;
+
+pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
+    let (config, known) = (&context.config, context.facts.marker.as_ref());
+    let Some(root) = layout::look(&config.folder, known)? else {
+        return Ok(Outcome::Recovered { installed: None, marker: None, finished: None });
+    };
+    if root.stat(layout::OWN_FOLDER)?.is_none() {
+        return Ok(Outcome::Recovered { installed: None, marker: None, finished: None });
+    }
+    let LockedFolder { root, marker, .. } = &layout::lock(&config.folder, known)?;
+    let steps = |done| context.progress.set(done, 0, Unit::Steps);
+    let finished = match apply::recover(root, &context.cancel, &steps)? {
+        apply::Recovered::Nothing => None,
+        apply::Recovered::Finished(journal) => {
+            tracing::info!(pack = config.name, "finished what was cut off");
+            report_of(&journal)
+        }
+        apply::Recovered::PutBack(_) => {
+            tracing::warn!(
+                pack = config.name,
+                "put back what was cut off: new content was damaged"
+            );
+            None
+        }
+        apply::Recovered::JournalDamaged => {
+            tracing::warn!(
+                pack = config.name,
+                "the journal was damaged; every file is looked at anew"
+            );
+            None
+        }
+        apply::Recovered::Interrupted => return Err(Fault::cancelled()),
+    };
+    expire_trash(context, root);
+    let installed = match baseline::load(root)? {
+        Loaded::Value(baseline) => Some(baseline.release),
+        Loaded::Absent => None,
+        Loaded::Damaged(path) => {
+            tracing::warn!(
+                pack = config.name,
+                "the list of installed files was damaged and kept as `{}`; nothing is removed until \
+                 the next update was applied",
+                path.display()
+            );
+            None
+        }
+    };
+    Ok(Outcome::Recovered { installed, marker: Some(marker.clone()), finished })
+}
+
+fn report_of(journal: &Journal) -> Option<ApplyReport> {
+    let count = |of: fn(&Step) -> bool| journal.steps.iter().filter(|s| of(s)).count() as u64;
+    Some(ApplyReport {
+        release: journal.release.clone()?,
+        added: count(|step| matches!(step, Step::Put { was: None, .. })),
+        changed: count(|step| matches!(step, Step::Put { was: Some(_), .. })),
+        removed: count(|step| matches!(step, Step::Remove { .. })),
+        downloaded_bytes: 0,
+        when: SystemTime::now(),
+    })
+}
+
+pub(super) fn apply_update(
+    context: &Context,
+    planned: &Planned,
+    fetched: &Fetched,
+) -> Result<Outcome, Fault> {
+    let folder = layout::lock(&context.config.folder, Some(&fetched.marker))?;
+    let root = &folder.root;
+    let plan = &planned.plan;
+    let before = baseline::peek(root)?;
+    root.create_dir_all(layout::RELEASES)?;
+    root.write_atomic(layout::release(plan.release.digest), &planned.torrent)?;
+    let now = SystemTime::now();
+    let id = trash::new_id(root, now)?;
+    let is_repair = before.as_ref().is_some_and(|b| b.release.digest == plan.release.digest);
+    let undoes = if is_repair {
+        before.as_ref().and_then(|b| b.applied_as.clone())
+    } else {
+        Some(id.clone())
+    };
+    let next = Baseline {
+        release: plan.release.clone(),
+        files: next_files(plan, &planned.manifest, before.as_ref(), &fetched.staged),
+        applied_as: undoes,
+    };
+    let journal = Journal {
+        id,
+        when: now,
+        reason: if is_repair { Reason::Repair } else { Reason::Update },
+        release: Some(plan.release.clone()),
+        before: before.map(|b| b.release),
+        links: apply::can_link(root, &layout::release(plan.release.digest))?,
+        steps: journal::steps_of(plan, &fetched.staged),
+    };
+    if let Some(outcome) = carry_out(context, root, &journal, Some(&next))? {
+        return Ok(outcome);
+    }
+    forget_old_torrents(root, &next)?;
+    expire_trash(context, root);
+    let report = ApplyReport {
+        downloaded_bytes: fetched.downloaded,
+        ..report_of(&journal).ok_or_else(|| Fault::bug("an update without a release"))?
+    };
+    Ok(Outcome::Applied { report, marker: folder.marker.clone() })
+}
+
+/// Carries a journal out, with progress. `Some` when it was interrupted.
+fn carry_out(
+    context: &Context,
+    root: &Root,
+    journal: &Journal,
+    next: Option<&Baseline>,
+) -> Result<Option<Outcome>, Fault> {
+    let total = journal.steps.len() as u64;
+    let done = |done| context.progress.set(done, total, Unit::Steps);
+    Ok(match apply::apply(root, journal, next, &context.cancel, &done)? {
+        apply::Applied::Finished => None,
+        apply::Applied::Interrupted => Some(Outcome::Interrupted),
+    })
+}
+
+fn next_files(
+    plan: &Plan,
+    manifest: &Manifest,
+    before: Option<&Baseline>,
+    staged: &Staged,
+) -> BTreeMap<RelPath, Installed> {
+    let mut files = plan.staying(manifest, before);
+    files.extend(staged.unchanged.iter().map(|(path, stat)| (path.clone(), (*stat).into())));
+    files.extend(staged.files.iter().map(|(path, file)| (path.clone(), file.looks)));
+    files
+}
+
+/// Keeps the `.torrent` of the installed release and of those a rollback can reach.
+fn forget_old_torrents(root: &Root, baseline: &Baseline) -> Result<(), Fault> {
+    let mut needed = vec![baseline.release.digest];
+    let mut entry = baseline.applied_as.clone();
+    while let Some(id) = entry.take() {
+        if let Some(older) = trash::baseline_of(root, &id)?
+            && !needed.contains(&older.release.digest)
+        {
+            needed.push(older.release.digest);
+            entry = older.applied_as;
+        }
+    }
+    for (name, _) in root.list(layout::RELEASES)? {
+        let is_needed = needed.iter().any(|d| name.to_str() == Some(&format!("{d}.torrent")));
+        if !is_needed {
+            root.remove_file_if_there(Path::new(layout::RELEASES).join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The trash is emptied beside other work; that it could not be is no reason to fail that.
+fn expire_trash(context: &Context, root: &Root) {
+    let policy = &context.config.policy;
+    if let Err(error) = trash::expire(root, policy.trash_age, policy.trash_size, SystemTime::now())
+    {
+        tracing::warn!(pack = context.config.name, "could not empty the trash: {error}");
+    }
+}
+
+pub(super) fn clean(context: &Context, release: Release, dry_run: bool) -> Result<Outcome, Fault> {
+    let known = context.facts.marker.as_ref();
+    let Some(root) = layout::look(&context.config.folder, known)? else {
+        return Ok(Outcome::Cleaned(CleanReport { dry_run, moved: Vec::new(), trash: None }));
+    };
+    let manifest = read_torrent(&torrent_of(context, Some(&root), &release)?)?;
+    let inventory = inventory::list(&root, &context.cancel)?;
+    let extras = plan::extras_of(&manifest, &inventory, &context.config.policy);
+    let moved: Vec<_> = extras
+        .iter()
+        .map(|(path, stat)| FileLine { path: path.clone(), length: stat.length })
+        .collect();
+    if dry_run || moved.is_empty() {
+        return Ok(Outcome::Cleaned(CleanReport { dry_run, moved, trash: None }));
+    }
+    let folder = layout::lock(&context.config.folder, known)?;
+    let now = SystemTime::now();
+    let id = trash::new_id(&folder.root, now)?;
+    let journal = Journal {
+        id: id.clone(),
+        when: now,
+        reason: Reason::Clean,
+        release: Some(release.clone()),
+        before: Some(release),
+        links: false,
+        steps: journal::steps_of_clean(&extras),
+    };
+    if let Some(outcome) = carry_out(context, &folder.root, &journal, None)? {
+        return Ok(outcome);
+    }
+    expire_trash(context, &folder.root);
+    Ok(Outcome::Cleaned(CleanReport { dry_run, moved, trash: Some(id) }))
+}
+
+pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
+    let nothing = |why: &str| {
+        Fault::new(
+            FaultKind::NothingToRollBack,
+            format!("could not go back: {why}"),
+            "The trash keeps what an update replaced for a limited time only.",
+        )
+    };
+    let folder = layout::lock(&context.config.folder, context.facts.marker.as_ref())?;
+    let root = &folder.root;
+    let Some(current) = baseline::peek(root)? else {
+        return Err(nothing("nothing is installed"));
+    };
+    let Some(undone) = current.applied_as.clone() else {
+        return Err(nothing("no earlier release was installed here"));
+    };
+    let (Some(done), Some(previous)) =
+        (trash::record_of(root, &undone)?, trash::baseline_of(root, &undone)?)
+    else {
+        return Err(nothing("no earlier release is in the trash"));
+    };
+    let look = |path: &str| root.stat(path);
+    let Some(steps) = journal::steps_back(&done, &look)? else {
+        return Err(nothing("the trash no longer has all files of the earlier release"));
+    };
+    let now = SystemTime::now();
+    let journal = Journal {
+        id: trash::new_id(root, now)?,
+        when: now,
+        reason: Reason::Rollback,
+        release: Some(previous.release.clone()),
+        before: Some(current.release.clone()),
+        links: apply::can_link(root, &layout::release(current.release.digest))?,
+        steps,
+    };
+    // Another rollback goes further back, not forward again.
+    if let Some(outcome) = carry_out(context, root, &journal, Some(&previous))? {
+        return Ok(outcome);
+    }
+    let report = report_of(&journal).ok_or_else(|| Fault::bug("a rollback without a release"))?;
+    Ok(Outcome::RolledBack { report, from: current.release })
+}
+
+pub(super) fn list_trash(context: &Context) -> Result<Outcome, Fault> {
+    let root = layout::look(&context.config.folder, context.facts.marker.as_ref())?;
+    let entries = root.as_deref().map(trash::list).transpose()?.unwrap_or_default();
+    Ok(Outcome::Trash(entries))
+}
+
+pub(super) fn restore(context: &Context, entry: &str) -> Result<Outcome, Fault> {
+    let folder = layout::lock(&context.config.folder, context.facts.marker.as_ref())?;
+    let report = trash::restore(&folder.root, entry)?;
+    report.map(Outcome::Restored).ok_or_else(|| {
+        Fault::new(
+            FaultKind::Refused,
+            format!("there is no `{entry}` in the trash"),
+            "`modsync trash` lists what is there.",
+        )
+    })
+}

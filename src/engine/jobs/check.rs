@@ -1,0 +1,63 @@
+//! Asks the origin, and takes a new `.torrent` if every rule allows it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use sha2::{Digest as _, Sha256};
+use tokio::task::spawn_blocking;
+
+use super::{Context, kept_torrent, read_torrent};
+use crate::disk::fs::Root;
+use crate::engine::job::{Checked, Outcome};
+use crate::model::fault::Fault;
+use crate::model::release::{Digest, Release};
+use crate::net::http;
+use crate::net::remote::{self, Fetched as Body};
+use crate::net::swarm;
+
+pub(super) async fn check(context: &Context, full: bool) -> Result<Outcome, Fault> {
+    let url = &context.config.url;
+    let known = context.facts.origin.digest.filter(|_| !full);
+    let condition = known.map(|_| &context.facts.origin.validators);
+    let body = remote::fetch(&context.http, url, condition).await.map_err(|e| e.fault(url))?;
+    let (bytes, validators) = match body {
+        Body::Unchanged => {
+            return Ok(Outcome::Checked(Checked { release: None, validators: None, full: false }));
+        }
+        Body::Bytes { bytes, validators } => (bytes, validators),
+    };
+    let digest = Digest(Sha256::digest(&bytes).into());
+    let validators = Some(validators);
+    if context.facts.origin.digest == Some(digest) {
+        return Ok(Outcome::Checked(Checked { release: None, validators, full: true }));
+    }
+    let state = Arc::clone(&context.state);
+    let release = spawn_blocking(move || accept(&state, digest, &bytes))
+        .await
+        .map_err(|e| Fault::bug(format!("reading a torrent ended early: {e}")))?
+        .map_err(|fault| Fault {
+            what: format!("{}: {}", http::shown(url), fault.what),
+            ..fault
+        })?;
+    Ok(Outcome::Checked(Checked { release: Some(release), validators, full: true }))
+}
+
+/// Takes a `.torrent` if every rule allows it, and keeps it.
+fn accept(state: &Root, digest: Digest, bytes: &[u8]) -> Result<Release, Fault> {
+    let manifest = read_torrent(bytes)?;
+    swarm::agrees(bytes, &manifest)?;
+    state.create_dir_all("releases")?;
+    for (name, _) in state.list("releases")? {
+        state.remove_file_if_there(Path::new("releases").join(name))?;
+    }
+    state.write_atomic(kept_torrent(digest), bytes)?;
+    Ok(Release {
+        digest,
+        info_hash: manifest.info_hash,
+        name: manifest.name.clone(),
+        length: manifest.content_length(),
+        files: manifest.files().count() as u64,
+        seen: SystemTime::now(),
+    })
+}

@@ -1,0 +1,171 @@
+//! Gets the missing pieces into staging and completes the new content there.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
+
+use super::{Context, addresses};
+use crate::disk::content::Live;
+use crate::disk::fs::Root;
+use crate::disk::layout::{self, LockedFolder};
+use crate::disk::staging::{self, Staging};
+use crate::engine::job::{Fetched, Outcome, Planned};
+use crate::model::fault::{Fault, FaultKind};
+use crate::model::manifest::PieceSet;
+use crate::model::release::Release;
+use crate::model::snapshot::{Progress, Unit};
+use crate::net::swarm::{PackStorage, Standing, Torrent};
+
+/// Left free on the disk besides what the new content needs, in bytes.
+const SPARE_ROOM: u64 = 16 << 20;
+/// How often a fetch is looked at.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Gets the missing pieces and completes the new content.
+pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Outcome, Fault> {
+    let opened = {
+        let (context, planned) = (context.clone(), Arc::clone(&planned));
+        spawn_blocking(move || open_for_fetch(&context, &planned))
+    };
+    let folder =
+        opened.await.map_err(|e| Fault::bug(format!("opening a folder ended early: {e}")))??;
+    let root = Arc::clone(&folder.root);
+    let downloaded = if planned.plan.missing.count() == 0 {
+        0
+    } else {
+        download(context, &planned, &root).await?
+    };
+    let context = context.clone();
+    let completed = spawn_blocking(move || {
+        let staging = Staging::create(Arc::clone(&root), Arc::clone(&planned.manifest))?;
+        let total = planned.plan.download_bytes.max(1);
+        let done = |_| context.progress.set(total, total, Unit::Bytes);
+        let staged = staging::complete(&planned.plan, &staging, &context.cancel, &done)?;
+        Ok(Outcome::Fetched(Box::new(Fetched {
+            staged,
+            downloaded,
+            marker: folder.marker.clone(),
+        })))
+    });
+    completed.await.map_err(|e| Fault::bug(format!("completing the new files ended early: {e}")))?
+}
+
+fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, Fault> {
+    let folder = layout::lock(&context.config.folder, context.facts.marker.as_ref())?;
+    let root = &folder.root;
+    for (name, _) in root.list(layout::STAGING)? {
+        if name.to_str() != Some(&planned.manifest.info_hash.to_string()) {
+            root.remove_tree(Path::new(layout::STAGING).join(name))?;
+        }
+    }
+    let needed = planned.plan.disk_bytes;
+    let available = root.available_space()?;
+    if needed > 0 && available < needed + SPARE_ROOM {
+        return Err(Fault::new(
+            FaultKind::DiskFull,
+            format!(
+                "could not fetch {}: it needs {} free in `{}`, and there are {}",
+                planned.plan.release.label(),
+                bytesize::ByteSize(needed + SPARE_ROOM),
+                root.path().display(),
+                bytesize::ByteSize(available)
+            ),
+            crate::disk::fs::hint(FaultKind::DiskFull),
+        ));
+    }
+    Ok(folder)
+}
+
+/// Fetches the missing pieces into staging. Returns the bytes that came from peers.
+async fn download(context: &Context, planned: &Planned, root: &Arc<Root>) -> Result<u64, Fault> {
+    let (plan, manifest) = (&planned.plan, &planned.manifest);
+    let mut have = PieceSet::all(manifest.pieces.len());
+    plan.missing.iter().for_each(|piece| have.remove(piece));
+    for &entry in plan.edits.keys() {
+        let only_of_edits = |piece: usize| !plan.wanted.contains(piece);
+        manifest
+            .pieces_of(entry)
+            .filter(|&p| only_of_edits(p))
+            .for_each(|piece| have.remove(piece));
+    }
+    let storage = Arc::new(PackStorage::fetching(
+        Arc::clone(manifest),
+        Live::new(Arc::clone(root), Arc::clone(manifest)),
+        Staging::create(Arc::clone(root), Arc::clone(manifest))?,
+        plan.wanted.clone(),
+    ));
+    let swarm = context.session.swarm().await?;
+    let joined = swarm
+        .add(Torrent {
+            bytes: planned.torrent.clone(),
+            have,
+            unwanted: plan.edits.keys().copied().collect(),
+            storage,
+            peers: addresses(&context.config.peers).await,
+        })
+        .await?;
+    let mut patience = Patience::new(context.give_up_after);
+    let result = loop {
+        let standing = joined.standing();
+        context.progress.show(fetch_progress(&standing, plan.download_bytes));
+        if context.cancel.is_cancelled() {
+            break Err(Fault::cancelled());
+        }
+        if let Some(fault) = standing.failure {
+            break Err(fault);
+        }
+        if standing.finished {
+            break Ok(standing.fetched_bytes);
+        }
+        if let Err(fault) = patience.look(&standing, &plan.release) {
+            break Err(fault);
+        }
+        tokio::time::sleep(TICK).await;
+    };
+    swarm.remove(manifest.info_hash).await;
+    result
+}
+
+fn fetch_progress(standing: &Standing, total: u64) -> Progress {
+    Progress {
+        done: standing.verified_bytes.min(total),
+        total,
+        unit: Unit::Bytes,
+        rate: standing.download_rate,
+        peers: Some(standing.peers),
+    }
+}
+
+/// Gives up when nothing has come for too long.
+struct Patience {
+    limit: Duration,
+    last_bytes: u64,
+    since: Instant,
+}
+
+impl Patience {
+    fn new(limit: Duration) -> Self {
+        Self { limit, last_bytes: 0, since: Instant::now() }
+    }
+
+    fn look(&mut self, standing: &Standing, release: &Release) -> Result<(), Fault> {
+        if standing.fetched_bytes > self.last_bytes {
+            self.last_bytes = standing.fetched_bytes;
+            self.since = Instant::now();
+        }
+        if self.since.elapsed() < self.limit {
+            return Ok(());
+        }
+        let why = match standing.peers {
+            0 => "nobody who has it can be reached".to_owned(),
+            n => format!("none of {n} connected peers sent anything for {:?}", self.limit),
+        };
+        Err(Fault::new(
+            FaultKind::NoPeers,
+            format!("could not fetch {}: {why}", release.label()),
+            "ModSync keeps what it has and tries again by itself; ask the admin whether a seeder runs.",
+        ))
+    }
+}

@@ -1,0 +1,116 @@
+//! Looks at the folder: plans and verdicts. Nothing is changed.
+
+use std::sync::Arc;
+
+use super::{Context, read_torrent, torrent_of};
+use crate::disk::baseline::{self, Baseline};
+use crate::disk::fs::Root;
+use crate::disk::inventory::{self, ScanError};
+use crate::disk::layout;
+use crate::disk::plan::{self, Action, Given};
+use crate::engine::job::{Outcome, Planned};
+use crate::model::fault::Fault;
+use crate::model::pack::PackConfig;
+use crate::model::release::Release;
+use crate::model::report::{Problem, ProblemKind, VerifyReport};
+use crate::model::snapshot::Unit;
+
+/// Looks at the folder and plans. Nothing is changed.
+pub(super) fn scan(context: &Context, release: Release, quick: bool) -> Result<Outcome, Fault> {
+    let root = layout::look(&context.config.folder, context.facts.marker.as_ref())?;
+    let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
+    if let (true, Some(root), Some(baseline)) = (quick, &root, &baseline)
+        && looks_installed(root, baseline, &context.config)?
+    {
+        return Ok(Outcome::AsInstalled);
+    }
+    let planned = plan_for(context, root, baseline, release)?;
+    Ok(Outcome::Scanned(Arc::new(planned)))
+}
+
+fn looks_installed(root: &Root, baseline: &Baseline, config: &PackConfig) -> Result<bool, Fault> {
+    for (path, installed) in &baseline.files {
+        if config.policy.keep.matches(path) {
+            continue;
+        }
+        if !root.stat(path)?.is_some_and(|stat| installed.looks_like(stat)) {
+            return Ok(false);
+        }
+    }
+    Ok(baseline.files.len() as u64 == baseline.release.files)
+}
+
+fn plan_for(
+    context: &Context,
+    root: Option<Arc<Root>>,
+    baseline: Option<Baseline>,
+    release: Release,
+) -> Result<Planned, Fault> {
+    let torrent = torrent_of(context, root.as_deref(), &release)?;
+    let manifest = Arc::new(read_torrent(&torrent)?);
+    context.progress.set(0, manifest.stream_length, Unit::Bytes);
+    let scan = match root {
+        Some(root) => {
+            let done = |done| context.progress.set(done, manifest.stream_length, Unit::Bytes);
+            inventory::scan(&root, &manifest, &context.cancel, &done)?
+        }
+        None => inventory::Scan::of_nothing(&manifest),
+    };
+    let plan = plan::plan(Given {
+        release: &release,
+        manifest: &manifest,
+        scan: &scan,
+        baseline: baseline.as_ref(),
+        policy: &context.config.policy,
+    })?;
+    let report = plan.report(&manifest);
+    Ok(Planned { plan, manifest, torrent, report })
+}
+
+pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fault> {
+    let root = layout::look(&context.config.folder, context.facts.marker.as_ref())?;
+    let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
+    let planned = plan_for(context, root, baseline, release)?;
+    let plan = &planned.plan;
+    let problems = plan
+        .actions
+        .iter()
+        .filter_map(|(&entry, action)| {
+            let entry = planned.manifest.entries.get(entry)?;
+            let path = entry.path.as_ref()?.to_string();
+            let obstacle = plan.obstacles.contains_key(&path);
+            let kind = problem(*action, entry.length, obstacle)?;
+            Some(Problem { path, kind })
+        })
+        .collect();
+    let report = VerifyReport {
+        release: plan.release.clone(),
+        files: plan.release.files,
+        problems,
+        kept: planned.report.kept.clone(),
+        extra: planned.report.extra.clone(),
+        bad_bytes: plan.wanted.iter().map(|piece| planned.manifest.piece_size(piece)).sum(),
+        repaired: None,
+    };
+    Ok(Outcome::Verified(report, Arc::new(planned)))
+}
+
+fn problem(action: Action, length: u64, obstacle: bool) -> Option<ProblemKind> {
+    match action {
+        Action::Add if obstacle => Some(ProblemKind::Modified),
+        Action::Add => Some(ProblemKind::Missing),
+        Action::Change(stat) if stat.length < length => Some(ProblemKind::Truncated),
+        Action::Change(stat) if stat.length == length => Some(ProblemKind::Corrupt),
+        Action::Change(_) => Some(ProblemKind::Modified),
+        Action::Compare(_) => None,
+    }
+}
+
+impl From<ScanError> for Fault {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Fs(e) => e.into(),
+            ScanError::Cancelled(_) => Self::cancelled(),
+        }
+    }
+}

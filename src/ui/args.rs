@@ -1,0 +1,113 @@
+//! The command line's words.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Keeps a folder equal to what a remote .torrent URL describes.
+#[derive(Debug, Parser)]
+#[command(name = "modsync", version, arg_required_else_help = true)]
+pub(super) struct Cli {
+    /// The settings' file, instead of the usual place
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder for our own state, instead of the usual place
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Follow all packs until stopped: check, fetch, seed
+    Run,
+    /// Follow a new pack
+    Add {
+        /// Where the .torrent is published
+        url: String,
+        /// The folder to keep equal to it
+        folder: PathBuf,
+        /// What to call it
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Stop following a pack; its files stay
+    Remove { pack: Option<String> },
+    /// Name the packs
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask whether there is an update
+    Check(Asked),
+    /// Show what an update would do, before anything is touched
+    Plan(Asked),
+    /// Apply the newest known release
+    Apply {
+        #[command(flatten)]
+        asked: Asked,
+        /// Approve the plan that was last shown
+        #[arg(long)]
+        approve: bool,
+    },
+    /// Check, then apply
+    Sync(Asked),
+    /// Compare every byte with the installed release
+    Verify {
+        #[command(flatten)]
+        asked: Asked,
+        /// Fetch what is not right
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Move files that no release names to the trash
+    Clean {
+        #[command(flatten)]
+        asked: Asked,
+        /// Only say what would be moved
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Put the previous release back
+    Rollback(Asked),
+    /// List what was replaced or removed, or put it back
+    Trash {
+        #[command(flatten)]
+        asked: Asked,
+        /// Put the files of this entry back where nothing stands in their place
+        #[arg(long, value_name = "ENTRY")]
+        restore: Option<String>,
+    },
+    /// Do nothing by itself, until resumed
+    Pause(Asked),
+    /// Go on after a pause
+    Resume(Asked),
+    /// Show what every pack is doing
+    Status {
+        #[command(flatten)]
+        asked: Asked,
+        /// Go on showing it
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Read a .torrent by ModSync's rules
+    Inspect {
+        file: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the whole story in a temporary folder, without the internet
+    Demo,
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Asked {
+    /// Which pack; may be left out when there is only one
+    pub pack: Option<String>,
+    /// For programs to read
+    #[arg(long)]
+    pub json: bool,
+}
