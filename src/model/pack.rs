@@ -69,9 +69,10 @@ pub struct Globs {
 }
 
 impl Globs {
+    /// Patterns that name nothing (`""`, `"/"`) match nothing.
     pub fn new(patterns: Vec<String>) -> Result<Self, globset::Error> {
         let mut set = GlobSetBuilder::new();
-        for pattern in &patterns {
+        for pattern in patterns.iter().filter(|pattern| !pattern.trim_matches('/').is_empty()) {
             let anywhere;
             let whole = if pattern.trim_end_matches('/').contains('/') {
                 pattern.trim_start_matches('/')

@@ -1,18 +1,18 @@
 //! Shows how a command goes while it goes: a bar on a terminal, a line a phase otherwise.
 
 use std::io::{IsTerminal, Write, stderr};
-use std::time::SystemTime;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::text;
-use crate::model::snapshot::{Phase, Snapshot};
+use crate::model::snapshot::{Phase, Progress, Snapshot};
 
 /// Shows how one pack's command goes, on standard error.
 pub struct Meter {
     pack: String,
     bar: Option<ProgressBar>,
-    last: &'static str,
+    /// The phase and the tenth of it that were shown last.
+    last: (&'static str, u8),
 }
 
 impl Meter {
@@ -23,16 +23,13 @@ impl Meter {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { pack: pack.to_owned(), bar, last: "" }
+        Self { pack: pack.to_owned(), bar, last: ("", 0) }
     }
 
     pub fn show(&mut self, snapshot: &Snapshot) {
         let Some(pack) = snapshot.packs.iter().find(|pack| pack.name == self.pack) else {
             return;
         };
-        let is_work = pack.phase.progress().is_some() || matches!(pack.phase, Phase::Checking);
-        let is_news = is_work && pack.phase.name() != self.last;
-        self.last = pack.phase.name();
         match (&self.bar, pack.phase.progress()) {
             (Some(bar), Some(progress)) => {
                 bar.set_prefix(pack.phase.name());
@@ -40,17 +37,26 @@ impl Meter {
                 bar.set_position(progress.done);
                 bar.set_message(text::progress(progress));
             }
-            (None, _) if is_news => {
-                // Nobody may be reading: that is no reason to stop.
-                let _ = writeln!(
-                    stderr(),
-                    "{}: {}",
-                    self.pack,
-                    text::phase(&pack.phase, SystemTime::now())
-                );
+            (None, progress) => {
+                let tenth = progress.map_or(0, |progress| progress.percent() / 10);
+                self.line(&pack.phase, progress, tenth);
             }
-            _ => {}
+            (Some(_), None) => {}
         }
+    }
+
+    /// A line a phase, and one for each tenth of it.
+    fn line(&mut self, phase: &Phase, progress: Option<&Progress>, tenth: u8) {
+        let now = (phase.name(), tenth);
+        let is_work = progress.is_some() || matches!(phase, Phase::Checking);
+        if !is_work || now == self.last {
+            return;
+        }
+        self.last = now;
+        let how_far = progress.filter(|p| p.done > 0).map(text::progress).unwrap_or_default();
+        let line = format!("{}: {} {how_far}", self.pack, phase.name());
+        // Nobody may be reading: that is no reason to stop.
+        let _ = writeln!(stderr(), "{}", line.trim_end());
     }
 }
 

@@ -42,9 +42,7 @@ fn every_acceptable_torrent_is_read_whole() {
         let parsed = parse(&case.torrent.encode());
         assert_eq!(parsed.as_ref().err(), None, "{name}");
         let Ok(manifest) = parsed else { continue };
-        let files = manifest
-            .files()
-            .map(|(_, path, length)| (path.to_string(), length));
+        let files = manifest.files().map(|(_, path, length)| (path.to_string(), length));
         assert_eq!(files.collect::<Vec<_>>(), case.files, "{name}");
         assert_eq!(manifest.name, case.title, "{name}");
         assert_eq!(manifest.entries.len(), case.entries, "{name}");
@@ -59,9 +57,7 @@ fn every_acceptable_torrent_is_read_whole() {
 fn pieces_are_kept_in_order() {
     let content = [vec![1; 16 << 10], vec![2; 16 << 10]].concat();
     let manifest = parse(&torrent_of("t", 16 << 10, &[("a", &content)]).encode());
-    let hashes = content
-        .chunks(16 << 10)
-        .map(|piece| <[u8; 20]>::from(Sha1::digest(piece)));
+    let hashes = content.chunks(16 << 10).map(|piece| <[u8; 20]>::from(Sha1::digest(piece)));
     assert_eq!(manifest.map(|m| m.pieces), Ok(hashes.collect()));
 }
 
@@ -77,10 +73,7 @@ fn a_hundred_thousand_files_are_read_at_once() {
 
 #[test]
 fn mutilated_torrents_are_refused_or_sound() {
-    let originals: Vec<Vec<u8>> = acceptable()
-        .iter()
-        .map(|case| case.torrent.encode())
-        .collect();
+    let originals: Vec<Vec<u8>> = acceptable().iter().map(|case| case.torrent.encode()).collect();
     let mut random = fastrand::Rng::with_seed(47);
     let mut accepted = 0;
     for _ in 0..6000 {
@@ -93,10 +86,7 @@ fn mutilated_torrents_are_refused_or_sound() {
             assert_sound(&manifest);
         }
     }
-    assert!(
-        accepted > 100,
-        "only {accepted} survived, so the test shows little"
-    );
+    assert!(accepted > 100, "only {accepted} survived, so the test shows little");
 }
 
 fn mutilate(random: &mut fastrand::Rng, bytes: &mut Vec<u8>, originals: &[Vec<u8>]) {
@@ -133,27 +123,16 @@ fn assert_sound(manifest: &Manifest) {
     }
     assert_eq!(manifest.stream_length, end);
     assert!((MIN_PIECE..=MAX_PIECE).contains(&manifest.piece_length));
-    assert_eq!(
-        manifest.pieces.len() as u64,
-        end.div_ceil(manifest.piece_length)
-    );
+    assert_eq!(manifest.pieces.len() as u64, end.div_ceil(manifest.piece_length));
     assert!(manifest.pieces.len() <= MAX_BYTES / 20);
     assert!(manifest.files().count() > 0);
     assert!(end > 0 && manifest.content_length() <= end);
-    let mut keys: Vec<_> = manifest
-        .files()
-        .map(|(_, path, _)| path.fold_key())
-        .collect();
+    let mut keys: Vec<_> = manifest.files().map(|(_, path, _)| path.fold_key()).collect();
     keys.sort_unstable();
     assert!(keys.iter().zip(keys.iter().skip(1)).all(|(a, b)| a != b));
     for (_, path, _) in manifest.files() {
         let folders: Vec<_> = path.ancestors().map(modsync::model::path::fold).collect();
-        assert!(
-            folders
-                .iter()
-                .all(|folder| keys.binary_search(folder).is_err()),
-            "{path}"
-        );
+        assert!(folders.iter().all(|folder| keys.binary_search(folder).is_err()), "{path}");
     }
 }
 

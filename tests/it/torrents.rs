@@ -114,11 +114,7 @@ pub fn file_at(path: Ben, length: i64) -> Ben {
 
 /// One entry of a file list with one more key.
 pub fn file_with(path: &str, length: i64, key: &str, value: impl Into<Ben>) -> Ben {
-    dict([
-        ("length", length.into()),
-        ("path", list(path.split('/'))),
-        (key, value.into()),
-    ])
+    dict([("length", length.into()), ("path", list(path.split('/'))), (key, value.into())])
 }
 
 /// A torrent of many files with the right number of pieces, each with a hash of zeros.
@@ -129,28 +125,17 @@ pub fn torrent(piece_length: i64, files: Vec<Ben>) -> Torrent {
 
 /// A torrent of one file with the right number of pieces, each with a hash of zeros.
 pub fn single(name: &str, length: i64, piece_length: i64) -> Torrent {
-    Torrent::empty(piece_length, length)
-        .with("name", name)
-        .with("length", length)
+    Torrent::empty(piece_length, length).with("name", name).with("length", length)
 }
 
 /// A torrent of real contents with real hashes.
 pub fn torrent_of(title: &str, piece_length: usize, files: &[(&str, &[u8])]) -> Torrent {
-    let stream: Vec<u8> = files
-        .iter()
-        .flat_map(|(_, bytes)| bytes.iter().copied())
-        .collect();
-    let hashes = stream
-        .chunks(piece_length)
-        .flat_map(|piece| <[u8; 20]>::from(Sha1::digest(piece)));
-    let entries = files
-        .iter()
-        .map(|(path, bytes)| file(path, number(bytes.len())))
-        .collect();
+    let stream: Vec<u8> = files.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
+    let hashes =
+        stream.chunks(piece_length).flat_map(|piece| <[u8; 20]>::from(Sha1::digest(piece)));
+    let entries = files.iter().map(|(path, bytes)| file(path, number(bytes.len()))).collect();
     let pieces: Vec<u8> = hashes.collect();
-    torrent(number(piece_length), entries)
-        .with("name", title)
-        .with("pieces", pieces)
+    torrent(number(piece_length), entries).with("name", title).with("pieces", pieces)
 }
 
 fn number(size: usize) -> i64 {
@@ -171,19 +156,13 @@ fn zero_hashes(count: i64) -> Vec<u8> {
 
 impl Torrent {
     fn empty(piece_length: i64, total: i64) -> Self {
-        let count = if total <= 0 || piece_length <= 0 {
-            0
-        } else {
-            (total - 1) / piece_length + 1
-        };
+        let count =
+            if total <= 0 || piece_length <= 0 { 0 } else { (total - 1) / piece_length + 1 };
         let count = if count > 1 << 16 { 1 } else { count };
-        Self {
-            top: vec![(b"announce".to_vec(), "udp://tracker.invalid:1".into())],
-            info: vec![],
-        }
-        .with("name", "pack")
-        .with("piece length", piece_length)
-        .with("pieces", zero_hashes(count))
+        Self { top: vec![(b"announce".to_vec(), "udp://tracker.invalid:1".into())], info: vec![] }
+            .with("name", "pack")
+            .with("piece length", piece_length)
+            .with("pieces", zero_hashes(count))
     }
 
     /// Sets a key of the info dictionary and keeps the keys sorted.
@@ -354,12 +333,8 @@ fn only_padding() -> Torrent {
 
 fn file_tree(path: &str, length: i64) -> Ben {
     let root = vec![7_u8; 32];
-    let leaf = dict([(
-        "",
-        dict([("length", length.into()), ("pieces root", root.into())]),
-    )]);
-    path.rsplit('/')
-        .fold(leaf, |below, name| dict([(name, below)]))
+    let leaf = dict([("", dict([("length", length.into()), ("pieces root", root.into())]))]);
+    path.rsplit('/').fold(leaf, |below, name| dict([(name, below)]))
 }
 
 #[rustfmt::skip] // a table, one case a line
@@ -551,10 +526,7 @@ fn bad_extensions(add: Add) {
 }
 
 fn wicked_padding() -> Torrent {
-    torrent(
-        PIECE,
-        vec![file("a", 5), file_with("../100", 100, "attr", "p")],
-    )
+    torrent(PIECE, vec![file("a", 5), file_with("../100", 100, "attr", "p")])
 }
 
 /// A torrent of one file whose plain path is not readable.
@@ -701,8 +673,5 @@ fn stream_length(torrent: &Torrent) -> u64 {
 /// A torrent as large as packs get.
 pub fn many_files(count: usize) -> Torrent {
     let name = |i| format!("folder {}/sub-{}/file {i}.pak", i % 97, i % 1009);
-    torrent(
-        256 * KIB,
-        (0..count).map(|i| file(&name(i), 1000)).collect(),
-    )
+    torrent(256 * KIB, (0..count).map(|i| file(&name(i), 1000)).collect())
 }

@@ -1,0 +1,344 @@
+//! One change to the folder, cut off after every single step: it finishes without network, each file is
+//! old or new at every instant, and nothing of the user is lost.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use modsync::disk::apply::{Applied, Recovered, apply, recover};
+use modsync::disk::baseline::{self, Baseline};
+use modsync::disk::fs::Root;
+use modsync::disk::inventory::scan;
+use modsync::disk::journal::{Journal, Reason, steps_back, steps_of};
+use modsync::disk::layout;
+use modsync::disk::plan::{Given, Plan, plan};
+use modsync::disk::staging::{Staging, complete};
+use modsync::disk::trash;
+use modsync::disk::verify::Cancel;
+use modsync::model::manifest::{InfoHash, Manifest};
+use modsync::model::pack::{Globs, Policy};
+use modsync::model::release::{Digest, Release};
+use modsync::origin::metainfo;
+
+use crate::torrents::torrent_of;
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+#[test]
+fn an_update_cut_off_after_any_step_finishes_and_loses_nothing() {
+    for links in [true, false] {
+        let steps = Folder::with_old_release().update(links).steps.len();
+        assert!(steps > 10, "{steps} steps");
+        for cut in 0..=steps {
+            let folder = Folder::with_old_release();
+            let journal = folder.update(links);
+            let before = folder.files();
+            folder.carry_out(&journal, cut);
+            folder.every_file_is_old_or_new(&before);
+            let recovered = recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
+            if cut < steps {
+                assert_eq!(recovered, Recovered::Finished(Box::new(journal)), "cut at {cut}");
+            } else {
+                assert_eq!(recovered, Recovered::Nothing);
+            }
+            assert_eq!(folder.files(), expected(), "cut at {cut}, links {links}");
+            folder.holds_in_trash(&[
+                ("edited.cfg", b"edited by the user"),
+                ("becomes-dir", b"old file"),
+            ]);
+        }
+    }
+}
+
+#[test]
+fn an_update_whose_new_content_is_damaged_is_put_back() {
+    let folder = Folder::with_old_release();
+    let journal = folder.update(true);
+    let before = folder.files();
+    folder.carry_out(&journal, journal.steps.len() - 1);
+    assert_ne!(folder.files(), before);
+    let staged = folder.root.path().join(layout::staging(folder.new.info_hash));
+    for left in fs::read_dir(staged).unwrap() {
+        fs::write(left.unwrap().path(), b"damaged").unwrap();
+    }
+    let recovered = recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
+    assert_eq!(recovered, Recovered::PutBack(Box::new(journal)));
+    assert_eq!(folder.files(), before);
+    assert_eq!(baseline::peek(&folder.root).unwrap().unwrap().release, release(1, &folder.old));
+}
+
+#[test]
+fn a_rollback_puts_every_byte_back_even_when_it_is_cut_off() {
+    let steps = Folder::with_old_release().updated().rollback().steps.len();
+    for cut in 0..=steps {
+        let fresh = Folder::with_old_release();
+        let before = fresh.files();
+        let folder = fresh.updated();
+        let journal = folder.rollback();
+        folder.carry_out(&journal, cut);
+        recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
+        assert_eq!(folder.files(), before, "cut at {cut}");
+        let installed = baseline::peek(&folder.root).unwrap().unwrap();
+        assert_eq!(installed.release, release(1, &folder.old));
+    }
+}
+
+#[test]
+fn what_appears_in_the_way_between_plan_and_step_is_kept() {
+    let folder = Folder::with_old_release();
+    let journal = folder.update(true);
+    folder.write("brand/new.pak", b"the user was faster");
+    folder.write("same-length.pak", b"edited at the last moment");
+    folder.write("removed.pak", b"edited instead of removed");
+    folder.carry_out(&journal, usize::MAX);
+    let mut expected = expected();
+    expected.insert("removed.pak".to_owned(), b"edited instead of removed".to_vec());
+    assert_eq!(folder.files(), expected);
+    folder.holds_in_trash(&[
+        ("brand/new.pak", b"the user was faster"),
+        ("same-length.pak", b"edited at the last moment"),
+    ]);
+}
+
+#[test]
+fn the_trash_gives_back_what_nothing_stands_in_the_way_of_and_expires_by_age_and_size() {
+    let folder = Folder::with_old_release().updated();
+    let [entry] = &trash::list(&folder.root).unwrap()[..] else { panic!("one entry") };
+    let report = trash::restore(&folder.root, &entry.id).unwrap().unwrap();
+    let names = |lines: &[modsync::model::report::FileLine]| {
+        lines.iter().map(|line| line.path.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&report.restored), ["removed.pak"]);
+    assert_eq!(fs::read(folder.path().join("removed.pak")).unwrap(), b"old, to be removed");
+
+    let later = SystemTime::now() + Duration::from_hours(24 * 40);
+    let day = Duration::from_hours(24);
+    trash::expire(&folder.root, 50 * day, 0, later).unwrap();
+    assert_eq!(trash::list(&folder.root).unwrap().len(), 1, "the newest is spared by size");
+    trash::expire(&folder.root, 30 * day, u64::MAX, later).unwrap();
+    assert_eq!(trash::list(&folder.root).unwrap(), []);
+}
+
+/// A folder with an installed release, an edited file, files of the user, and a new release to come.
+struct Folder {
+    dir: tempfile::TempDir,
+    root: Arc<Root>,
+    old: Arc<Manifest>,
+    new: Arc<Manifest>,
+}
+
+const OLD: &[(&str, &[u8])] = &[
+    ("becomes-dir", b"old file"),
+    ("becomes-file/inner.pak", b"old, in a folder that goes"),
+    ("edited.cfg", b"as installed"),
+    ("grows.pak", b"short"),
+    ("removed.pak", b"old, to be removed"),
+    ("same-length.pak", b"AAAA"),
+    ("stays/put.pak", b"the same in both"),
+];
+
+const NEW: &[(&str, &[u8])] = &[
+    ("becomes-dir/now.pak", b"new, in a folder that was a file"),
+    ("becomes-file", b"new file that was a folder"),
+    ("brand/new.pak", b"new"),
+    ("edited.cfg", b"as in the new release"),
+    ("grows.pak", b"longer than it was"),
+    ("same-length.pak", b"BBBB"),
+    ("stays/put.pak", b"the same in both"),
+];
+
+const USER: &[(&str, &[u8])] = &[("notes.txt", b"mine"), ("saves/one.sav", b"my save")];
+
+/// The folder after the update: the new release and what is the user's.
+fn expected() -> Files {
+    NEW.iter().chain(USER).map(|(path, bytes)| ((*path).to_owned(), bytes.to_vec())).collect()
+}
+
+impl Folder {
+    fn with_old_release() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        let manifest =
+            |files| Arc::new(metainfo::parse(&torrent_of("t", 16384, files).encode()).unwrap());
+        let folder = Self { dir, root, old: manifest(OLD), new: manifest(NEW) };
+        OLD.iter().chain(USER).for_each(|(path, bytes)| folder.write(path, bytes));
+        folder.root.create_dir_all(layout::RELEASES).unwrap();
+        folder.root.write_atomic(layout::release(Digest([1; 32])), b"old torrent").unwrap();
+        let looks = |path| folder.root.stat(path).unwrap().unwrap().into();
+        let files = folder.old.files().map(|(_, path, _)| (path.clone(), looks(path))).collect();
+        let installed = Baseline { release: release(1, &folder.old), files, applied_as: None };
+        baseline::save(&folder.root, layout::BASELINE, &installed).unwrap();
+        folder.write("edited.cfg", b"edited by the user");
+        folder
+    }
+
+    /// The same after the update.
+    fn updated(self) -> Self {
+        let journal = self.update(true);
+        self.carry_out(&journal, usize::MAX);
+        assert_eq!(self.files(), expected());
+        self
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Stages the new release and gives the journal that applies it.
+    fn update(&self, links: bool) -> Journal {
+        let plan = self.plan();
+        let staging = Staging::create(Arc::clone(&self.root), Arc::clone(&self.new)).unwrap();
+        for (entry, path, _) in self.new.files() {
+            let bytes = NEW.iter().find(|(name, _)| *name == path.as_str()).unwrap().1;
+            for piece in self.new.pieces_of(entry).filter(|&piece| plan.wanted.contains(piece)) {
+                for span in self.new.spans(piece).filter(|span| span.entry == entry) {
+                    let (start, end) = (span.offset as usize, (span.offset + span.length) as usize);
+                    staging.write_at(entry, span.offset, &bytes[start..end]).unwrap();
+                }
+            }
+        }
+        let staged = complete(&plan, &staging, &Cancel::default(), &|_| {}).unwrap();
+        let id = "20260101T000000Z".to_owned();
+        let before = baseline::peek(&self.root).unwrap();
+        let mut files = plan.staying(&self.new, before.as_ref());
+        files.extend(staged.unchanged.iter().map(|(path, stat)| (path.clone(), (*stat).into())));
+        files.extend(staged.files.iter().map(|(path, file)| (path.clone(), file.looks)));
+        let next = Baseline { release: release(2, &self.new), files, applied_as: Some(id.clone()) };
+        baseline::save(&self.root, "next-for-test", &next).unwrap();
+        Journal {
+            id,
+            when: SystemTime::now(),
+            reason: Reason::Update,
+            release: Some(release(2, &self.new)),
+            before: before.map(|b| b.release),
+            links,
+            steps: steps_of(&plan, &staged),
+        }
+        .whole_seconds()
+    }
+
+    fn rollback(&self) -> Journal {
+        let current = baseline::peek(&self.root).unwrap().unwrap();
+        let id = current.applied_as.unwrap();
+        let done = trash::record_of(&self.root, &id).unwrap().unwrap();
+        let previous = trash::baseline_of(&self.root, &id).unwrap().unwrap();
+        baseline::save(&self.root, "next-for-test", &previous).unwrap();
+        let look = |path: &str| self.root.stat(path);
+        Journal {
+            id: "20260102T000000Z".to_owned(),
+            when: SystemTime::now(),
+            reason: Reason::Rollback,
+            release: Some(previous.release),
+            before: Some(current.release),
+            links: true,
+            steps: steps_back(&done, &look).unwrap().unwrap(),
+        }
+        .whole_seconds()
+    }
+
+    fn plan(&self) -> Plan {
+        let scan = scan(&self.root, &self.new, &Cancel::default(), &|_| {}).unwrap();
+        let baseline = baseline::peek(&self.root).unwrap();
+        let policy =
+            Policy { ignore: Globs::new(vec!["saves/".into()]).unwrap(), ..Policy::default() };
+        let release = release(2, &self.new);
+        plan(Given {
+            release: &release,
+            manifest: &self.new,
+            scan: &scan,
+            baseline: baseline.as_ref(),
+            policy: &policy,
+        })
+        .unwrap()
+    }
+
+    /// Carries a journal out and stops after `cut` steps.
+    fn carry_out(&self, journal: &Journal, cut: usize) {
+        let next: Baseline =
+            modsync::disk::record::peek(&self.root, "next-for-test").unwrap().unwrap();
+        fs::remove_file(self.path().join("next-for-test")).unwrap();
+        let cancel = Cancel::default();
+        if cut == 0 {
+            cancel.cancel();
+        }
+        let stop = |done| {
+            if done == cut as u64 {
+                cancel.cancel();
+            }
+        };
+        let end = apply(&self.root, journal, Some(&next), &cancel, &stop).unwrap();
+        let all = cut >= journal.steps.len();
+        assert_eq!(end, if all { Applied::Finished } else { Applied::Interrupted });
+    }
+
+    /// Every file outside our own folder.
+    fn files(&self) -> Files {
+        walkdir::WalkDir::new(self.path())
+            .into_iter()
+            .filter_entry(|entry| entry.file_name() != layout::OWN_FOLDER)
+            .map(|entry| entry.unwrap().into_path())
+            .filter(|path| path.is_file() && !path.ends_with("next-for-test"))
+            .map(|path| {
+                let name = path.strip_prefix(self.path()).unwrap().to_str().unwrap().to_owned();
+                (name, fs::read(&path).unwrap())
+            })
+            .collect()
+    }
+
+    fn every_file_is_old_or_new(&self, before: &Files) {
+        let after = expected();
+        for (path, bytes) in self.files() {
+            let known = [before.get(&path), after.get(&path)];
+            assert!(known.contains(&Some(&bytes)), "`{path}` is neither old nor new");
+        }
+        for (path, bytes) in USER {
+            assert_eq!(self.files().get(*path).map(Vec::as_slice), Some(*bytes));
+        }
+    }
+
+    /// The trash has these files, whole.
+    fn holds_in_trash(&self, wanted: &[(&str, &[u8])]) {
+        let mut kept = Vec::new();
+        for file in walkdir::WalkDir::new(self.path().join(layout::TRASH)) {
+            let file = file.unwrap();
+            if file.file_type().is_file() {
+                kept.push(fs::read(file.path()).unwrap());
+            }
+        }
+        for (path, bytes) in wanted {
+            assert!(kept.iter().any(|k| k == bytes), "`{path}` is not in the trash");
+        }
+    }
+}
+
+/// Journals keep whole seconds; so that a journal read back equals the one written.
+trait WholeSeconds {
+    fn whole_seconds(self) -> Self;
+}
+
+impl WholeSeconds for Journal {
+    fn whole_seconds(mut self) -> Self {
+        let seconds = self.when.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        self.when = UNIX_EPOCH + Duration::from_secs(seconds);
+        self
+    }
+}
+
+fn release(number: u8, manifest: &Manifest) -> Release {
+    Release {
+        digest: Digest([number; 32]),
+        info_hash: InfoHash(manifest.info_hash.0),
+        name: format!("release {number}"),
+        length: manifest.content_length(),
+        files: manifest.files().count() as u64,
+        seen: UNIX_EPOCH,
+    }
+}

@@ -1,0 +1,470 @@
+//! The state machine alone: what follows what. No clock, no disk, no network.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use modsync::disk::inventory::Scan;
+use modsync::disk::layout::Marker;
+use modsync::disk::plan::{Given, plan};
+use modsync::disk::staging::Staged;
+use modsync::engine::facts::Facts;
+use modsync::engine::job::{Checked, Fetched, Job, Outcome, Planned};
+use modsync::engine::machine::{Effect, Input, Machine, Now};
+use modsync::model::command::{Answer, Command};
+use modsync::model::fault::{Fault, FaultKind};
+use modsync::model::manifest::InfoHash;
+use modsync::model::pack::{PackConfig, Policy};
+use modsync::model::release::{Digest, Release};
+use modsync::model::report::ApplyReport;
+use modsync::model::snapshot::{Phase, Progress};
+use modsync::net::remote::Validators;
+use modsync::origin::metainfo;
+
+use crate::torrents::torrent_of;
+
+#[test]
+fn a_pack_looks_at_its_folder_first_and_then_at_its_origin() {
+    let mut pack = Pack::new(false);
+    assert_eq!(pack.clock(), ["recover"]);
+    assert_eq!(pack.done(nothing_installed()), ["remember", "nothing"]);
+    assert_eq!(pack.clock(), ["check full"]);
+    assert_eq!(pack.phase(), "checking");
+}
+
+#[test]
+fn an_update_is_planned_and_waits_for_a_click() {
+    let mut pack = Pack::ready(false);
+    assert_eq!(pack.clock(), ["check full"]);
+    assert_eq!(pack.done(found(1)), ["remember", "scan 1"]);
+    assert_eq!(pack.done(scanned(1)), ["remember", "nothing"]);
+    assert_eq!(pack.phase(), "update available");
+    assert_eq!(pack.command(Command::Apply { approve: false }), ["scan 1"]);
+    assert_eq!(pack.done(scanned(1)), ["remember", "fetch"]);
+    assert_eq!(pack.done(fetched()), ["apply"]);
+    assert_eq!(pack.done(applied(1)), ["seed", "remember", "answer applied"]);
+    assert_eq!(pack.phase(), "current");
+}
+
+#[test]
+fn with_auto_apply_nobody_needs_to_click() {
+    let mut pack = Pack::ready(true);
+    pack.clock();
+    pack.done(found(1));
+    assert_eq!(pack.done(scanned(1)), ["remember", "fetch"]);
+}
+
+#[test]
+fn an_offered_update_is_remembered_across_a_restart_and_planned_once() {
+    let mut pack = Pack::ready(false);
+    pack.clock();
+    pack.done(found(1));
+    pack.done(scanned(1));
+    let mut pack = pack.restarted();
+    assert_eq!(pack.done(nothing_installed()), ["remember", "nothing"]);
+    assert_eq!(pack.phase(), "update available");
+    assert_eq!(pack.clock(), ["check"]);
+    assert_eq!(pack.done(same()), ["remember", "nothing"]);
+    assert_eq!(pack.phase(), "update available");
+}
+
+#[test]
+fn the_next_check_comes_after_the_interval_and_at_once_after_a_long_sleep() {
+    let mut pack = Pack::ready(false);
+    pack.clock();
+    pack.done(same());
+    pack.wait(Duration::from_mins(8));
+    assert_eq!(pack.clock(), [""; 0]);
+    pack.wait(Duration::from_mins(3));
+    assert_eq!(pack.clock(), ["check"]);
+    pack.done(same());
+    pack.wait(Duration::from_hours(9));
+    assert_eq!(pack.clock(), ["check"]);
+}
+
+#[test]
+fn the_whole_body_is_read_at_least_daily() {
+    let mut pack = Pack::ready(false);
+    pack.clock();
+    pack.done(same());
+    pack.wait(Duration::from_hours(25));
+    assert_eq!(pack.clock(), ["check full"]);
+}
+
+#[test]
+fn a_fault_of_the_origin_is_tried_again_later_and_later_and_forgotten_when_it_is_over() {
+    let mut pack = Pack::ready(false);
+    pack.clock();
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(pack.done(Err(fault(FaultKind::OriginUnreachable))), ["remember"]);
+        assert_eq!(pack.phase(), "waiting");
+        assert_eq!(pack.clock(), [""; 0]);
+        waits.push(pack.wait_until_it_acts().as_secs() / 60);
+    }
+    assert_eq!(waits, [1, 2, 4, 8]);
+    pack.done(same());
+    assert_eq!(pack.phase(), "current");
+    assert_eq!(pack.machine.facts().failures, 0);
+}
+
+#[test]
+fn a_server_that_asks_for_an_hour_gets_it() {
+    let mut pack = Pack::ready(false);
+    pack.clock();
+    pack.done(Err(Fault { retry_after: Some(3600), ..fault(FaultKind::OriginUnreachable) }));
+    assert_eq!(pack.wait_until_it_acts().as_secs(), 3600);
+}
+
+#[test]
+fn a_plan_that_changed_while_working_is_made_anew_three_times_and_then_later() {
+    let mut pack = Pack::ready(true);
+    pack.clock();
+    pack.done(found(1));
+    for _ in 0..3 {
+        assert_eq!(pack.done(scanned(1)), ["remember", "fetch"]);
+        assert_eq!(pack.done(Err(fault(FaultKind::FolderChanged))), ["scan 1"]);
+    }
+    pack.done(scanned(1));
+    assert_eq!(pack.done(Err(fault(FaultKind::FolderChanged))), ["remember"]);
+    assert_eq!(pack.phase(), "waiting");
+}
+
+#[test]
+fn a_question_stays_until_exactly_that_plan_is_approved() {
+    let mut pack = Pack::with_installed(1, true);
+    pack.clock();
+    pack.done(found(2));
+    assert_eq!(pack.done(scanned_with_question(2)), ["remember", "remember"]);
+    assert_eq!(pack.phase(), "blocked");
+    // The clock asks the origin and not the folder: the question stands.
+    pack.wait(Duration::from_mins(11));
+    pack.clock();
+    assert_eq!(pack.done(same()), ["remember", "nothing"]);
+    assert_eq!(pack.phase(), "blocked");
+    // Without approval it stays, with approval it goes.
+    pack.command(Command::Apply { approve: false });
+    assert_eq!(
+        pack.done(scanned_with_question(2)),
+        ["remember", "remember", "answer mass_removal"]
+    );
+    pack.command(Command::Apply { approve: true });
+    assert_eq!(pack.done(scanned_with_question(2)), ["remember", "fetch"]);
+}
+
+#[test]
+fn approving_what_was_not_shown_shows_it_first() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Check);
+    pack.done(found(2));
+    assert_eq!(pack.command(Command::Apply { approve: true }), ["scan 2"]);
+    assert_eq!(
+        pack.done(scanned_with_question(2)),
+        ["remember", "remember", "answer mass_removal"]
+    );
+}
+
+#[test]
+fn a_release_the_user_went_back_from_is_applied_only_when_asked_for() {
+    let mut pack = Pack::with_installed(2, true);
+    assert_eq!(pack.command(Command::Rollback), ["stop seeding", "rollback"]);
+    assert_eq!(pack.done(rolled_back(1, 2)), ["seed", "remember", "answer rolled back"]);
+    assert_eq!(pack.phase(), "current");
+    pack.clock();
+    assert_eq!(pack.done(same()), ["remember", "nothing"]);
+    assert_eq!(pack.command(Command::Sync), ["check"]);
+    assert_eq!(pack.done(same()), ["remember", "scan 1 quickly"]);
+    assert_eq!(pack.done(Ok(Outcome::AsInstalled)), ["answer up to date"]);
+    assert_eq!(pack.command(Command::Apply { approve: false }), ["scan 2"]);
+    pack.done(scanned(2));
+    pack.done(fetched());
+    pack.done(applied(2));
+    assert_eq!(pack.machine.facts().held, None);
+}
+
+#[test]
+fn a_newer_release_ends_the_hold() {
+    let mut pack = Pack::with_installed(2, false);
+    pack.command(Command::Rollback);
+    pack.done(rolled_back(1, 2));
+    pack.clock();
+    assert_eq!(pack.done(found(3)), ["remember", "scan 3"]);
+}
+
+#[test]
+fn a_paused_pack_does_nothing_by_itself_and_what_it_is_told() {
+    let mut pack = Pack::ready(true);
+    pack.clock();
+    assert_eq!(pack.command(Command::Pause), ["remember", "answer done", "cancel"]);
+    assert_eq!(pack.done(Err(Fault::cancelled())), ["remember"]);
+    assert_eq!(pack.phase(), "paused");
+    pack.wait(Duration::from_hours(1));
+    assert_eq!(pack.clock(), [""; 0]);
+    assert_eq!(pack.command(Command::Check), ["check full"]);
+    pack.done(same());
+    assert_eq!(pack.command(Command::Resume), ["remember", "answer done"]);
+    assert_eq!(pack.clock(), ["check"]);
+}
+
+#[test]
+fn commands_wait_for_each_other() {
+    let mut pack = Pack::with_installed(1, false);
+    assert_eq!(pack.command(Command::Check), ["check full"]);
+    assert_eq!(pack.command(Command::Trash), [""; 0]);
+    assert_eq!(pack.done(same()), ["remember", "answer checked", "list trash"]);
+}
+
+#[test]
+fn a_plan_is_made_for_the_known_release_when_the_origin_is_away() {
+    let mut pack = Pack::with_installed(1, false);
+    assert_eq!(pack.command(Command::Plan), ["check full"]);
+    assert_eq!(pack.done(Err(fault(FaultKind::OriginUnreachable))), ["scan 1"]);
+}
+
+#[test]
+fn a_baseline_that_is_gone_makes_the_origin_be_read_anew() {
+    let mut pack = Pack::with_installed(1, false).restarted();
+    assert_eq!(pack.done(nothing_installed()), ["remember", "nothing"]);
+    assert_eq!(pack.clock(), ["check full"]);
+    assert_eq!(pack.done(found(1)), ["remember", "scan 1"]);
+}
+
+#[test]
+fn a_vanished_folder_is_looked_for_again_by_itself() {
+    let mut pack = Pack::with_installed(1, false).restarted();
+    pack.done(Err(fault(FaultKind::FolderGone)));
+    assert_eq!(pack.phase(), "waiting");
+    pack.wait(Duration::from_secs(30));
+    assert_eq!(pack.clock(), ["recover"]);
+}
+
+/// A machine with a clock in the test's hand.
+struct Pack {
+    machine: Machine,
+    time: SystemTime,
+    ticket: u64,
+}
+
+impl Pack {
+    fn new(auto_apply: bool) -> Self {
+        let time = UNIX_EPOCH + Duration::from_hours(1_000_000);
+        Self { machine: machine(auto_apply, Facts::default(), time), time, ticket: 0 }
+    }
+
+    /// After the first look at an empty folder.
+    fn ready(auto_apply: bool) -> Self {
+        let mut pack = Self::new(auto_apply);
+        pack.clock();
+        pack.done(nothing_installed());
+        pack
+    }
+
+    /// After the first look at a folder with a release in it.
+    fn with_installed(number: u8, auto_apply: bool) -> Self {
+        let mut pack = Self::new(auto_apply);
+        pack.clock();
+        pack.done(Ok(Outcome::Recovered {
+            installed: Some(release(number)),
+            marker: Some(marker()),
+            finished: None,
+        }));
+        pack
+    }
+
+    /// The next start of the program, up to the first job.
+    fn restarted(self) -> Self {
+        let auto_apply = self.machine.config().auto_apply;
+        let machine = machine(auto_apply, self.machine.facts().clone(), self.time);
+        let mut pack = Self { machine, ..self };
+        assert_eq!(pack.clock(), ["recover"]);
+        pack
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.time += time;
+    }
+
+    /// Lets time pass until the clock starts something.
+    fn wait_until_it_acts(&mut self) -> Duration {
+        let from = self.time;
+        for _ in 0..100_000 {
+            self.wait(Duration::from_secs(1));
+            if !self.clock().is_empty() {
+                return self.time.duration_since(from).unwrap();
+            }
+        }
+        panic!("it never acted");
+    }
+
+    fn clock(&mut self) -> Vec<String> {
+        self.on(Input::Clock)
+    }
+
+    fn command(&mut self, command: Command) -> Vec<String> {
+        self.ticket += 1;
+        self.on(Input::Command(self.ticket, command))
+    }
+
+    fn done(&mut self, result: Result<Outcome, Fault>) -> Vec<String> {
+        let effects = self.on(Input::Done(result));
+        if effects.iter().all(|e| e == "remember") && self.is_idle() && effects.len() == 1 {
+            return vec!["remember".to_owned(), "nothing".to_owned()];
+        }
+        effects
+    }
+
+    fn is_idle(&self) -> bool {
+        ["current", "update available", "blocked"].contains(&self.phase())
+    }
+
+    fn on(&mut self, input: Input) -> Vec<String> {
+        let now = Now { time: self.time, dice: 0.5 };
+        self.machine.on(input, now).iter().map(word).collect()
+    }
+
+    fn phase(&self) -> &'static str {
+        let phase: Phase = self.machine.view(Progress::default(), None).phase;
+        phase.name()
+    }
+}
+
+/// An effect in a word or two.
+fn word(effect: &Effect) -> String {
+    match effect {
+        Effect::Start(job) => match job {
+            Job::Recover => "recover".to_owned(),
+            Job::Check { full } => if *full { "check full" } else { "check" }.to_owned(),
+            Job::Scan { release, quick } => {
+                format!("scan {}{}", release.digest.0[0], if *quick { " quickly" } else { "" })
+            }
+            Job::Fetch(_) => "fetch".to_owned(),
+            Job::Apply(..) => "apply".to_owned(),
+            Job::Verify { .. } => "verify".to_owned(),
+            Job::Clean { .. } => "clean".to_owned(),
+            Job::Rollback => "rollback".to_owned(),
+            Job::Trash => "list trash".to_owned(),
+            Job::Restore { .. } => "restore".to_owned(),
+        },
+        Effect::Cancel => "cancel".to_owned(),
+        Effect::Seed(true) => "seed".to_owned(),
+        Effect::Seed(false) => "stop seeding".to_owned(),
+        Effect::Remember => "remember".to_owned(),
+        Effect::Answer(_, answer) => match answer.as_ref() {
+            Ok(Answer::Done) => "answer done".to_owned(),
+            Ok(Answer::Checked(_)) => "answer checked".to_owned(),
+            Ok(Answer::Applied(_)) => "answer applied".to_owned(),
+            Ok(Answer::RolledBack(_)) => "answer rolled back".to_owned(),
+            Ok(Answer::UpToDate { .. }) => "answer up to date".to_owned(),
+            Ok(other) => format!("answer {other:?}"),
+            Err(fault) => {
+                format!("answer {}", serde_json::to_value(fault.kind).unwrap().as_str().unwrap())
+            }
+        },
+    }
+}
+
+fn machine(auto_apply: bool, facts: Facts, time: SystemTime) -> Machine {
+    let config = PackConfig {
+        name: "pack".to_owned(),
+        url: "http://origin/pack.torrent".to_owned(),
+        folder: "/games/pack".into(),
+        policy: Policy::default(),
+        auto_apply,
+        auto_clean: false,
+        seed: true,
+        check_interval: Duration::from_mins(10),
+        peers: Vec::new(),
+    };
+    Machine::new(config, facts, true, Now { time, dice: 0.5 })
+}
+
+fn torrent() -> Vec<u8> {
+    torrent_of("pack", 16 * 1024, &[("a.txt", b"hello")]).encode()
+}
+
+fn release(number: u8) -> Release {
+    Release {
+        digest: Digest([number; 32]),
+        info_hash: InfoHash([number; 20]),
+        name: format!("release {number}"),
+        length: 5,
+        files: 1,
+        seen: UNIX_EPOCH,
+    }
+}
+
+fn marker() -> Marker {
+    Marker { id: "m".to_owned() }
+}
+
+fn fault(kind: FaultKind) -> Fault {
+    Fault::new(kind, "it failed", "")
+}
+
+fn nothing_installed() -> Result<Outcome, Fault> {
+    Ok(Outcome::Recovered { installed: None, marker: None, finished: None })
+}
+
+fn found(number: u8) -> Result<Outcome, Fault> {
+    Ok(Outcome::Checked(Checked {
+        release: Some(release(number)),
+        validators: Some(Validators::default()),
+        full: true,
+    }))
+}
+
+fn same() -> Result<Outcome, Fault> {
+    let full = Some(Validators::default());
+    Ok(Outcome::Checked(Checked { release: None, validators: full, full: true }))
+}
+
+fn planned(number: u8, guard: Option<Fault>) -> Arc<Planned> {
+    let torrent = torrent();
+    let manifest = Arc::new(metainfo::parse(&torrent).unwrap());
+    let scan = Scan::of_nothing(&manifest);
+    let release = release(number);
+    let policy = Policy::default();
+    let given = Given {
+        release: &release,
+        manifest: &manifest,
+        scan: &scan,
+        baseline: None,
+        policy: &policy,
+    };
+    let mut plan = plan(given).unwrap();
+    plan.guard = guard;
+    let report = plan.report(&manifest);
+    Arc::new(Planned { plan, manifest, torrent, report })
+}
+
+fn scanned(number: u8) -> Result<Outcome, Fault> {
+    Ok(Outcome::Scanned(planned(number, None)))
+}
+
+fn scanned_with_question(number: u8) -> Result<Outcome, Fault> {
+    Ok(Outcome::Scanned(planned(number, Some(fault(FaultKind::MassRemoval)))))
+}
+
+fn fetched() -> Result<Outcome, Fault> {
+    let staged = Staged { files: BTreeMap::new(), unchanged: BTreeMap::new() };
+    Ok(Outcome::Fetched(Box::new(Fetched { staged, downloaded: 5, marker: marker() })))
+}
+
+fn report(number: u8) -> ApplyReport {
+    ApplyReport {
+        release: release(number),
+        added: 1,
+        changed: 0,
+        removed: 0,
+        downloaded_bytes: 5,
+        when: UNIX_EPOCH,
+    }
+}
+
+fn applied(number: u8) -> Result<Outcome, Fault> {
+    Ok(Outcome::Applied { report: report(number), marker: marker() })
+}
+
+fn rolled_back(to: u8, from: u8) -> Result<Outcome, Fault> {
+    Ok(Outcome::RolledBack { report: report(to), from: release(from) })
+}

@@ -1,0 +1,200 @@
+//! What we rely on in librqbit and cannot see in its types. An upgrade that breaks one of these fails here.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use modsync::disk::content::Live;
+use modsync::disk::fs::Root;
+use modsync::disk::staging::Staging;
+use modsync::model::manifest::{Manifest, PieceSet};
+use modsync::net::swarm::{Joined, PackStorage, Standing, Swarm, SwarmOptions, Torrent, agrees};
+use modsync::origin::metainfo;
+
+use crate::torrents::{acceptable, torrent_of};
+
+const PIECE: usize = 16 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_pieces_that_the_bitfield_lacks_are_fetched_and_they_go_to_staging() {
+    let place = Place::new(&[("a.bin", 5 * PIECE), ("b.bin", 3 * PIECE + 100)]);
+    let seeder = place.swarm("seeder").await;
+    place.seed(&seeder, &place.folder("full")).await;
+
+    // The player has every file at its length, with zeros where pieces 2 and 6 are.
+    let player = place.copy_with_holes(&[2, 6]);
+    let missing: PieceSet = place.pieces([2, 6]);
+    let swarm = place.swarm("player").await;
+    let joined = place.fetch(&swarm, &player, &missing, seeder.listen_port().unwrap()).await;
+
+    let end = finished(&joined).await;
+    let expected: u64 = missing.iter().map(|piece| place.manifest.piece_size(piece)).sum();
+    assert_eq!((end.verified_bytes, end.failure), (expected, None));
+    assert_eq!(fs::read(player.join("a.bin")).unwrap()[2 * PIECE..3 * PIECE], vec![0; PIECE]);
+    let staged = fs::read(player.join(format!(".modsync/staging/{}/0", place.manifest.info_hash)));
+    assert_eq!(staged.unwrap()[2 * PIECE..], place.bytes("a.bin")[2 * PIECE..3 * PIECE]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_drifted_is_not_given_to_others() {
+    let place = Place::new(&[("a.bin", 2 * PIECE)]);
+    let folder = place.folder("full");
+    let seeder = place.swarm("seeder").await;
+    place.seed_as_installed(&seeder, &folder).await;
+    fs::write(folder.join("a.bin"), vec![7; 2 * PIECE]).unwrap();
+
+    let player = place.folder("empty");
+    let all = PieceSet::all(place.manifest.pieces.len());
+    let swarm = place.swarm("player").await;
+    let joined = place.fetch(&swarm, &player, &all, seeder.listen_port().unwrap()).await;
+    // The peer is connected, asks, and gets nothing: not even bytes that would fail its check.
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < deadline {
+        assert_eq!(joined.standing().fetched_bytes, 0);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[test]
+fn librqbit_sees_the_same_entries_in_every_torrent_we_accept() {
+    for (name, bytes) in acceptable().into_iter().map(|case| (case.name, case.torrent.encode())) {
+        let manifest = metainfo::parse(&bytes).unwrap();
+        assert!(agrees(&bytes, &manifest).is_ok(), "{name}");
+    }
+}
+
+/// A torrent with its content, and folders to seed it from and fetch it to.
+struct Place {
+    folder: tempfile::TempDir,
+    torrent: Vec<u8>,
+    manifest: Arc<Manifest>,
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Place {
+    fn new(files: &[(&str, usize)]) -> Self {
+        let mut random = fastrand::Rng::with_seed(7);
+        let files: Vec<(String, Vec<u8>)> = files
+            .iter()
+            .map(|(name, length)| {
+                ((*name).to_owned(), (0..*length).map(|_| random.u8(..)).collect())
+            })
+            .collect();
+        let list: Vec<(&str, &[u8])> =
+            files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        let torrent = torrent_of("pack", PIECE, &list).encode();
+        let manifest = Arc::new(metainfo::parse(&torrent).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let place = Self { folder, torrent, manifest, files };
+        let full = place.folder("full");
+        for (name, bytes) in &place.files {
+            fs::write(full.join(name), bytes).unwrap();
+        }
+        place
+    }
+
+    fn folder(&self, name: &str) -> std::path::PathBuf {
+        let folder = self.folder.path().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn bytes(&self, name: &str) -> &[u8] {
+        &self.files.iter().find(|(known, _)| known == name).unwrap().1
+    }
+
+    fn pieces<const N: usize>(&self, pieces: [usize; N]) -> PieceSet {
+        let mut set = PieceSet::none(self.manifest.pieces.len());
+        pieces.into_iter().for_each(|piece| set.insert(piece));
+        set
+    }
+
+    fn copy_with_holes(&self, holes: &[usize]) -> std::path::PathBuf {
+        let folder = self.folder("holes");
+        for (entry, path, _) in self.manifest.files() {
+            let mut bytes = self.bytes(path.as_str()).to_owned();
+            for &piece in holes {
+                for span in self.manifest.spans(piece).filter(|span| span.entry == entry) {
+                    let (start, length) = (span.offset as usize, span.length as usize);
+                    bytes[start..start + length].fill(0);
+                }
+            }
+            fs::write(folder.join(path.as_str()), bytes).unwrap();
+        }
+        folder
+    }
+
+    async fn swarm(&self, who: &str) -> Swarm {
+        let options = SwarmOptions {
+            folder: self.folder(&format!("{who}-session")),
+            listen_port: None,
+            dht: false,
+            local_discovery: false,
+            trackers: false,
+            extra_trackers: Vec::new(),
+            upnp: false,
+            proxy: None,
+            download_limit: None,
+            upload_limit: None,
+        };
+        Swarm::start(options).await.unwrap()
+    }
+
+    fn live(&self, folder: &Path) -> Live {
+        Live::new(Arc::new(Root::open(folder).unwrap()), Arc::clone(&self.manifest))
+    }
+
+    async fn seed(&self, swarm: &Swarm, folder: &Path) {
+        self.give(swarm, self.live(folder)).await;
+    }
+
+    /// Seeds only as long as every file looks as it does now.
+    async fn seed_as_installed(&self, swarm: &Swarm, folder: &Path) {
+        let root = Root::open(folder).unwrap();
+        let looks = |path| root.stat(path).unwrap().unwrap().into();
+        let expected = self.manifest.files().map(|(entry, path, _)| (entry, looks(path))).collect();
+        self.give(swarm, self.live(folder).only_as(expected)).await;
+    }
+
+    async fn give(&self, swarm: &Swarm, live: Live) {
+        let storage = Arc::new(PackStorage::seeding(Arc::clone(&self.manifest), live));
+        let have = PieceSet::all(self.manifest.pieces.len());
+        let joined = self.join(swarm, storage, have, Vec::new()).await;
+        finished(&joined).await;
+    }
+
+    async fn fetch(&self, swarm: &Swarm, folder: &Path, missing: &PieceSet, port: u16) -> Joined {
+        let root = Arc::new(Root::open(folder).unwrap());
+        let staging = Staging::create(root, Arc::clone(&self.manifest)).unwrap();
+        let live = self.live(folder);
+        let storage =
+            PackStorage::fetching(Arc::clone(&self.manifest), live, staging, missing.clone());
+        let mut have = PieceSet::all(self.manifest.pieces.len());
+        missing.iter().for_each(|piece| have.remove(piece));
+        self.join(swarm, Arc::new(storage), have, vec![([127, 0, 0, 1], port).into()]).await
+    }
+
+    async fn join(
+        &self,
+        swarm: &Swarm,
+        storage: Arc<PackStorage>,
+        have: PieceSet,
+        peers: Vec<std::net::SocketAddr>,
+    ) -> Joined {
+        let bytes = self.torrent.clone();
+        swarm.add(Torrent { bytes, have, unwanted: Vec::new(), storage, peers }).await.unwrap()
+    }
+}
+
+async fn finished(joined: &Joined) -> Standing {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let standing = joined.standing();
+        if standing.finished || standing.failure.is_some() {
+            return standing;
+        }
+        assert!(Instant::now() < deadline, "not finished: {standing:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
