@@ -9,20 +9,14 @@ use crate::model::snapshot::{Progress, Unit};
 const WINDOW: Duration = Duration::from_secs(2);
 
 /// The progress of one job, written by it and read by the engine.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ProgressCell(Mutex<Meter>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Meter {
     shown: Progress,
     /// The last point a rate was taken at.
-    mark: (Instant, u64),
-}
-
-impl Default for ProgressCell {
-    fn default() -> Self {
-        Self(Mutex::new(Meter { shown: Progress::default(), mark: (Instant::now(), 0) }))
-    }
+    mark: Option<(Instant, u64)>,
 }
 
 impl ProgressCell {
@@ -33,15 +27,16 @@ impl ProgressCell {
     /// Tells how much is done; the rate follows from the calls.
     pub fn set(&self, done: u64, total: u64, unit: Unit) {
         let mut meter = self.lock();
-        let (since, from) = meter.mark;
+        let (since, from) = *meter.mark.get_or_insert_with(|| (Instant::now(), done));
         let elapsed = since.elapsed();
-        if elapsed >= WINDOW || done < from {
-            meter.shown.rate = per_second(done.saturating_sub(from), elapsed);
-            meter.mark = (Instant::now(), done);
-        } else if meter.shown.rate == 0 && elapsed >= WINDOW / 8 {
-            meter.shown.rate = per_second(done.saturating_sub(from), elapsed);
+        let mut rate = meter.shown.rate;
+        if elapsed >= WINDOW || (rate == 0 && elapsed >= WINDOW / 8) {
+            rate = per_second(done.saturating_sub(from), elapsed);
         }
-        meter.shown = Progress { done, total, unit, rate: meter.shown.rate, peers: None };
+        if elapsed >= WINDOW || done < from {
+            meter.mark = Some((Instant::now(), done));
+        }
+        meter.shown = Progress { done, total, unit, rate, peers: None };
     }
 
     /// Tells everything at once.

@@ -10,5 +10,6 @@ mod layering;
 mod machine;
 mod metainfo;
 mod origin;
+mod refusals;
 mod swarm;
 mod torrents;
