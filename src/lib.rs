@@ -1,13 +1,41 @@
-//! ModSync keeps a folder equal to what a remote `.torrent` URL describes.
+//! ModSync keeps a folder equal to what a remote `.torrent` URL describes. This is the map of it.
+//!
+//! ```text
+//!        config.toml ──► PackConfig            ┌──────────────── engine ────────────────┐
+//!                                              │  machine (pure)  ◄── Input ──  jobs     │
+//! origin ──http──► net::remote ──bytes──►      │        │ Effect ─────────────► │        │──watch──► Snapshot ─► ui
+//!          origin::metainfo ──► Manifest ──►   │                               │        │
+//!                                              └───▲──────────────────────────┬─────────┘◄── Command ─ ui
+//! folder ──walk──► disk::inventory ─Inventory──────┤                          │
+//! .modsync/baseline ─Baseline──────────────────────┤                          ▼
+//!                                   disk::plan (pure) ─Plan─► staging ◄── net::swarm (librqbit)
+//!                                                               │ every piece verified = Staged
+//!                                                               ▼
+//!                                                     journal ─► apply ─► folder ─► net::swarm (seeds)
+//!                                                                  └────► trash
+//! ```
+//!
+//! Three trees decide everything: the manifest (what should be), the inventory (what is) and the
+//! baseline (what we put there). In the baseline and unchanged means ours: it may be replaced or
+//! removed. Anything else is the user's.
+//!
+//! A module uses only what stands before it:
+//! `model < origin < disk < net < config, paths, logging, publish < engine < ui, demo`.
+
+pub mod model;
+
+pub mod origin;
+
+pub mod disk;
+
+pub mod net;
 
 pub mod config;
-pub mod demo;
-pub mod disk;
-pub mod engine;
 pub mod logging;
-pub mod model;
-pub mod net;
-pub mod origin;
 pub mod paths;
 pub mod publish;
+
+pub mod engine;
+
+pub mod demo;
 pub mod ui;
