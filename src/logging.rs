@@ -17,7 +17,7 @@ const FORMER: usize = 4;
 /// Who reads the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// A person who ran one command: only what is wrong.
+    /// A person who ran one command, and is told how it ended: only what is broken.
     Command,
     /// Whoever looks after a running engine.
     Service,
@@ -26,7 +26,7 @@ pub enum Audience {
 /// Starts logging. `MODSYNC_LOG` overrides what is logged, in the words of `tracing`'s `EnvFilter`.
 pub fn start(audience: Audience, folder: Option<&Path>) -> anyhow::Result<()> {
     let usual = match audience {
-        Audience::Command => "warn,librqbit=off,librqbit_core=off",
+        Audience::Command => "error,librqbit=off,librqbit_core=off",
         Audience::Service => {
             "info,librqbit=warn,librqbit_core=error,librqbit_dht=error,librqbit_upnp=error,librqbit_lsd=error"
         }

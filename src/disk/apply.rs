@@ -34,6 +34,10 @@ pub fn apply(
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Applied, Fault> {
+    if journal::is_there(root)? {
+        let what = format!("an earlier change of `{}` is not finished", root.path().display());
+        return Err(Fault::new(FaultKind::FolderChanged, what, "ModSync finishes it first."));
+    }
     root.create_dir_all(journal.folder())?;
     if let Some(next) = next {
         trash::keep_baseline(root, journal)?;

@@ -68,7 +68,7 @@ impl Goal {
         match self {
             Self::Recover => Some(Self::Recover),
             Self::Follow | Self::Check | Self::Plan => Some(Self::Follow),
-            Self::Update { .. } => Some(Self::Update { check: true, approve: false }),
+            Self::Update { approve, .. } => Some(Self::Update { check: false, approve: *approve }),
             Self::Verify { repair: true } => Some(Self::Verify { repair: true }),
             Self::Verify { repair: false }
             | Self::Clean { .. }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::job::{Checked, Finished};
 use crate::disk::layout::Marker;
 use crate::model::release::{Digest, Release};
 use crate::model::report::{ApplyReport, Summary, rfc3339};
@@ -47,4 +48,94 @@ pub struct Origin {
     /// When the whole body was last read, since a server may answer "not modified" wrongly.
     #[serde(with = "rfc3339::option")]
     pub read: Option<SystemTime>,
+}
+
+impl Facts {
+    /// Takes in what the folder says.
+    pub fn recovered(
+        &mut self,
+        installed: Option<Release>,
+        marker: Option<Marker>,
+        finished: Option<Finished>,
+    ) {
+        self.marker = marker.or(self.marker.take());
+        self.installed = installed;
+        if let Some(Finished { report, rolled_back_from }) = finished {
+            match rolled_back_from {
+                Some(from) => self.rolled_back(&report, from),
+                None => self.last_apply = Some(report),
+            }
+        }
+        self.forget_offered_if_installed();
+        let published = self.origin.digest;
+        let installed = self.installed.as_ref().map(|release| release.digest);
+        if self.offered.is_none() && published.is_some() && published != installed {
+            // What the origin publishes is neither installed nor known any more: read it anew.
+            self.origin = Origin::default();
+        }
+    }
+
+    /// Takes in what the origin said; `true` if it offers another release than before.
+    pub fn checked(&mut self, checked: Checked, now: SystemTime) -> bool {
+        self.origin.checked = Some(now);
+        if checked.full {
+            self.origin.read = Some(now);
+        }
+        if let Some(validators) = checked.validators {
+            self.origin.validators = validators;
+        }
+        let Some(release) = checked.release else { return false };
+        self.origin.digest = Some(release.digest);
+        if self.offered.as_ref().is_some_and(|offered| offered.digest == release.digest) {
+            return false;
+        }
+        if self.held.is_some_and(|held| held != release.digest) {
+            self.held = None;
+        }
+        self.summary = None;
+        self.shown = None;
+        self.offered = Some(release);
+        self.forget_offered_if_installed();
+        true
+    }
+
+    pub fn applied(&mut self, report: &ApplyReport, marker: Marker) {
+        self.marker = Some(marker);
+        self.installed = Some(report.release.clone());
+        self.last_apply = Some(report.clone());
+        self.shown = None;
+        self.held = None;
+        self.forget_offered_if_installed();
+    }
+
+    /// The release the user went back from is offered still, and held.
+    pub fn rolled_back(&mut self, report: &ApplyReport, from: Release) {
+        self.installed = Some(report.release.clone());
+        self.last_apply = Some(report.clone());
+        self.held = Some(from.digest);
+        self.offered = Some(from);
+        self.summary = None;
+        self.shown = None;
+    }
+
+    pub fn is_held(&self) -> bool {
+        let offered = self.offered.as_ref().map(|offered| offered.digest);
+        offered.is_some() && offered == self.held
+    }
+
+    /// The release to make the folder equal to, and whether a look at lengths and times will do.
+    pub fn target(&self, even_held: bool) -> Option<(Release, bool)> {
+        let offered = self.offered.clone().filter(|_| even_held || !self.is_held());
+        offered
+            .map(|release| (release, false))
+            .or_else(|| self.installed.clone().map(|release| (release, true)))
+    }
+
+    fn forget_offered_if_installed(&mut self) {
+        let digest = |release: &Option<Release>| release.as_ref().map(|r| r.digest);
+        if self.installed.is_some() && digest(&self.offered) == digest(&self.installed) {
+            self.offered = None;
+            self.summary = None;
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::model::report::{
     ApplyReport, CleanReport, PlanReport, RestoreReport, TrashEntry, VerifyReport,
 };
 use crate::net::remote::Validators;
+use crate::net::swarm::Arrived;
 
 /// One piece of work.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub enum Job {
     },
     /// Get the missing pieces and complete the new content.
     Fetch(Arc<Planned>),
-    Apply(Arc<Planned>, Box<Fetched>),
+    Apply(Arc<Planned>, Arc<Fetched>),
     Verify {
         release: Release,
     },
@@ -51,6 +52,8 @@ pub struct Planned {
     /// The `.torrent`.
     pub torrent: Vec<u8>,
     pub report: PlanReport,
+    /// Pieces that came since the plan was made: a fetch that is tried again leaves them out.
+    pub arrived: Arc<Arrived>,
 }
 
 /// New content, ready to be applied.
@@ -68,13 +71,13 @@ pub enum Outcome {
     Recovered {
         installed: Option<Release>,
         marker: Option<Marker>,
-        finished: Option<ApplyReport>,
+        finished: Option<Finished>,
     },
     Checked(Checked),
     /// The folder looks as the baseline says.
     AsInstalled,
     Scanned(Arc<Planned>),
-    Fetched(Box<Fetched>),
+    Fetched(Fetched),
     Applied {
         report: ApplyReport,
         marker: Marker,
@@ -89,6 +92,14 @@ pub enum Outcome {
     },
     Trash(Vec<TrashEntry>),
     Restored(RestoreReport),
+}
+
+/// What was cut off and is finished now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    pub report: ApplyReport,
+    /// Set when it was a rollback.
+    pub rolled_back_from: Option<Release>,
 }
 
 /// What the origin said.

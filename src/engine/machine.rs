@@ -11,13 +11,11 @@ use std::time::{Duration, SystemTime};
 use super::backoff;
 use super::errand::{Errand, Goal};
 use super::facts::Facts;
-use super::job::{Checked, Job, Outcome, Planned};
-use crate::disk::layout::Marker;
+use super::job::{Checked, Fetched, Job, Outcome, Planned};
 use crate::model::command::{Answer, Command};
 use crate::model::fault::{Fault, FaultKind, Next};
 use crate::model::pack::PackConfig;
-use crate::model::release::{Digest, Release};
-use crate::model::report::{ApplyReport, CheckReport, PlanReport, VerifyReport};
+use crate::model::report::{CheckReport, PlanReport, VerifyReport};
 use crate::model::snapshot::{PackView, Phase, Progress, Seeding};
 
 /// A server may answer "not modified" wrongly; the whole body is read at least this often.
@@ -83,6 +81,13 @@ enum State {
     Waiting { fault: Fault, until: SystemTime, goal: Goal },
 }
 
+/// A plan, and its new content if that is complete.
+#[derive(Debug)]
+struct Prepared {
+    planned: Arc<Planned>,
+    fetched: Option<Arc<Fetched>>,
+}
+
 /// One pack's state machine.
 #[derive(Debug)]
 pub struct Machine {
@@ -96,6 +101,8 @@ pub struct Machine {
     seeding: bool,
     /// Why a person must decide about the offered release, and the plan to decide about.
     question: Option<(Fault, Option<Box<PlanReport>>)>,
+    /// The last plan and how far it got, so that a try again need not read the whole folder again.
+    prepared: Option<Prepared>,
 }
 
 type Effects = Vec<Effect>;
@@ -112,6 +119,7 @@ impl Machine {
             recovered: false,
             seeding: false,
             question: None,
+            prepared: None,
         }
     }
 
@@ -151,7 +159,7 @@ impl Machine {
             phase: self.phase(progress),
             installed: self.facts.installed.clone(),
             offered: self.facts.offered.clone(),
-            held: self.is_held(),
+            held: self.facts.is_held(),
             last_check: self.facts.origin.checked,
             next_check: match &self.state {
                 State::Waiting { until, .. } => Some(*until),
@@ -182,7 +190,7 @@ impl Machine {
             Phase::Blocked { fault: fault.clone(), plan: plan.clone() }
         } else if self.facts.paused {
             Phase::Paused
-        } else if self.facts.offered.is_some() && !self.is_held() {
+        } else if self.facts.offered.is_some() && !self.facts.is_held() {
             Phase::UpdateAvailable { summary: self.facts.summary }
         } else {
             Phase::Current
@@ -257,6 +265,7 @@ impl Machine {
 
     fn reconfigured(&mut self, config: PackConfig, now: Now) -> Effects {
         self.config = config;
+        self.prepared = None;
         if let Some(next) = &mut self.next_check {
             *next = (*next).min(now.time + self.config.check_interval);
         }
@@ -271,20 +280,23 @@ impl Machine {
         let job = match &errand.goal {
             _ if !self.recovered => Job::Recover,
             Goal::Recover => Job::Recover,
+            Goal::Follow if self.next_check.is_some_and(|next| next > now.time) => {
+                return self.after_check(errand, now);
+            }
             Goal::Follow | Goal::Check | Goal::Plan | Goal::Update { check: true, .. } => {
                 self.check(now)
             }
-            Goal::Update { check: false, .. } => match self.target(true) {
-                Some((release, quick)) => Job::Scan { release, quick },
-                None => self.check(now),
-            },
+            Goal::Update { check: false, .. } if self.facts.target(true).is_some() => {
+                return self.after_check(errand, now);
+            }
+            Goal::Update { check: false, .. } => self.check(now),
             Goal::Verify { .. } => match self.facts.installed.clone() {
                 Some(release) => Job::Verify { release },
-                None => return self.refuse(errand, &nothing_installed(&self.config.name)),
+                None => return self.refuse(errand, now),
             },
             Goal::Clean { dry_run } => match self.facts.installed.clone() {
                 Some(release) => Job::Clean { release, dry_run: *dry_run },
-                None => return self.refuse(errand, &nothing_installed(&self.config.name)),
+                None => return self.refuse(errand, now),
             },
             Goal::Rollback => Job::Rollback,
             Goal::Trash => Job::Trash,
@@ -315,13 +327,17 @@ impl Machine {
 
     fn done(&mut self, result: Result<Outcome, Fault>, now: Now) -> Effects {
         let state = std::mem::replace(&mut self.state, State::Idle);
-        let State::Busy { errand, planned, .. } = state else {
+        let State::Busy { errand, running, planned } = state else {
             self.state = state;
             return Vec::new();
         };
         match result {
             Ok(outcome) => self.advance(*errand, planned, outcome, now),
-            Err(fault) => self.fail(*errand, fault, now),
+            Err(fault) => {
+                // A change that failed may have left its journal: that is finished before all else.
+                self.recovered &= running != Running::Apply;
+                self.fail(*errand, fault, now)
+            }
         }
     }
 
@@ -335,7 +351,8 @@ impl Machine {
     ) -> Effects {
         match outcome {
             Outcome::Recovered { installed, marker, finished } => {
-                self.recovered(installed, marker, finished);
+                self.recovered = true;
+                self.facts.recovered(installed, marker, finished);
                 let mut effects = vec![Effect::Remember];
                 effects.extend(match errand.goal {
                     Goal::Recover => self.finish(errand, Ok(Answer::Done), now),
@@ -362,11 +379,19 @@ impl Machine {
             }
             Outcome::Scanned(planned) => self.scanned(errand, planned, now),
             Outcome::Fetched(fetched) => match planned {
-                Some(planned) => self.start(errand, Job::Apply(planned, fetched)),
+                Some(planned) => {
+                    let fetched = Arc::new(fetched);
+                    self.prepared = Some(Prepared {
+                        planned: Arc::clone(&planned),
+                        fetched: Some(Arc::clone(&fetched)),
+                    });
+                    self.start(errand, Job::Apply(planned, fetched))
+                }
                 None => self.fail(errand, Fault::bug("fetched without a plan"), now),
             },
             Outcome::Applied { report, marker } => {
-                self.applied(&report, marker);
+                self.changed();
+                self.facts.applied(&report, marker);
                 errand.applied = Some(report);
                 let mut effects = vec![Effect::Remember];
                 effects.extend(match self.facts.installed.clone() {
@@ -377,7 +402,10 @@ impl Machine {
                 });
                 effects
             }
-            Outcome::Interrupted => self.fail(errand, Fault::cancelled(), now),
+            Outcome::Interrupted => {
+                self.recovered = false;
+                self.fail(errand, Fault::cancelled(), now)
+            }
             Outcome::Verified(report, planned) => {
                 let repair = errand.goal == Goal::Verify { repair: true };
                 if repair && !report.problems.is_empty() {
@@ -388,21 +416,29 @@ impl Machine {
                 }
             }
             Outcome::Cleaned(_) if errand.applied.is_some() => self.finish_applied(errand, now),
-            Outcome::Cleaned(report) => self.finish(errand, Ok(Answer::Cleaned(report)), now),
+            Outcome::Cleaned(report) => {
+                self.prepared = None;
+                self.finish(errand, Ok(Answer::Cleaned(report)), now)
+            }
             Outcome::RolledBack { report, from } => {
-                self.facts.installed = Some(report.release.clone());
-                self.facts.last_apply = Some(report.clone());
-                self.facts.held = Some(from.digest);
-                self.facts.offered = Some(from);
-                self.facts.summary = None;
-                self.question = None;
+                self.changed();
+                self.facts.rolled_back(&report, from);
                 let mut effects = vec![Effect::Remember];
                 effects.extend(self.finish(errand, Ok(Answer::RolledBack(report)), now));
                 effects
             }
             Outcome::Trash(entries) => self.finish(errand, Ok(Answer::Trash { entries }), now),
-            Outcome::Restored(report) => self.finish(errand, Ok(Answer::Restored(report)), now),
+            Outcome::Restored(report) => {
+                self.prepared = None;
+                self.finish(errand, Ok(Answer::Restored(report)), now)
+            }
         }
+    }
+
+    /// The folder has another release now: what was asked and planned is settled.
+    fn changed(&mut self) {
+        self.question = None;
+        self.prepared = None;
     }
 
     fn finish_applied(&mut self, mut errand: Errand, now: Now) -> Effects {
@@ -415,82 +451,14 @@ impl Machine {
         self.finish(errand, Ok(answer), now)
     }
 
-    fn recovered(
-        &mut self,
-        installed: Option<Release>,
-        marker: Option<Marker>,
-        finished: Option<ApplyReport>,
-    ) {
-        if installed.is_none() && self.facts.installed.is_some() {
-            // The baseline is gone: read the origin anew, as if nothing were known.
-            self.facts.origin = super::facts::Origin::default();
-            self.facts.offered = None;
-        }
-        self.recovered = true;
-        self.facts.marker = marker.or(self.facts.marker.take());
-        self.facts.installed = installed;
-        if let Some(report) = finished {
-            self.facts.last_apply = Some(report);
-        }
-        self.forget_offered_if_installed();
-    }
-
     fn checked(&mut self, checked: Checked, now: Now) {
-        self.facts.origin.checked = Some(now.time);
-        if checked.full {
-            self.facts.origin.read = Some(now.time);
-        }
-        if let Some(validators) = checked.validators {
-            self.facts.origin.validators = validators;
-        }
         self.next_check = self
             .next_check
             .map(|_| now.time + backoff::interval(self.config.check_interval, now.dice));
-        let Some(release) = checked.release else { return };
-        self.facts.origin.digest = Some(release.digest);
-        let known = self.facts.offered.as_ref().is_some_and(|o| o.digest == release.digest);
-        if !known {
-            if self.facts.held.is_some_and(|held| held != release.digest) {
-                self.facts.held = None;
-            }
-            self.facts.summary = None;
-            self.facts.shown = None;
+        if self.facts.checked(checked, now.time) {
             self.question = None;
-            self.facts.offered = Some(release);
+            self.prepared = None;
         }
-        self.forget_offered_if_installed();
-    }
-
-    fn applied(&mut self, report: &ApplyReport, marker: Marker) {
-        self.facts.marker = Some(marker);
-        self.facts.installed = Some(report.release.clone());
-        self.facts.last_apply = Some(report.clone());
-        self.facts.shown = None;
-        self.question = None;
-        self.facts.held = None;
-        self.forget_offered_if_installed();
-    }
-
-    fn forget_offered_if_installed(&mut self) {
-        let digest = |release: &Option<Release>| release.as_ref().map(|r| r.digest);
-        let installed: Option<Digest> = digest(&self.facts.installed);
-        if installed.is_some() && digest(&self.facts.offered) == installed {
-            self.facts.offered = None;
-            self.facts.summary = None;
-        }
-    }
-
-    fn is_held(&self) -> bool {
-        let offered = self.facts.offered.as_ref().map(|o| o.digest);
-        offered.is_some() && offered == self.facts.held
-    }
-
-    /// The release to make the folder equal to, and whether a look at lengths and times will do.
-    fn target(&self, even_held: bool) -> Option<(Release, bool)> {
-        let offered = self.facts.offered.clone().filter(|_| even_held || !self.is_held());
-        offered
-            .map(|release| (release, false))
-            .or_else(|| self.facts.installed.clone().map(|release| (release, true)))
     }
 
     fn after_check(&mut self, errand: Errand, now: Now) -> Effects {
@@ -499,12 +467,12 @@ impl Machine {
                 let report = CheckReport {
                     installed: self.facts.installed.clone(),
                     offered: self.facts.offered.clone(),
-                    held: self.is_held(),
+                    held: self.facts.is_held(),
                 };
                 return self.finish(errand, Ok(Answer::Checked(report)), now);
             }
             Goal::Follow => {
-                let news = self.facts.offered.is_some() && !self.is_held();
+                let news = self.facts.offered.is_some() && !self.facts.is_held();
                 let asked = self.question.is_some();
                 let planned = self.facts.summary.is_some()
                     && self.facts.shown.is_none()
@@ -512,23 +480,31 @@ impl Machine {
                 if !news || asked || planned || self.facts.paused {
                     return self.finish(errand, Ok(Answer::Done), now);
                 }
-                self.target(false)
+                self.facts.target(false)
             }
-            Goal::Update { approve, check } => self.target(*approve || !*check),
+            Goal::Update { approve, check } => self.facts.target(*approve || !*check),
             Goal::Plan
             | Goal::Recover
             | Goal::Verify { .. }
             | Goal::Clean { .. }
             | Goal::Rollback
             | Goal::Trash
-            | Goal::Restore { .. } => self.target(true),
+            | Goal::Restore { .. } => self.facts.target(true),
         };
-        match target {
-            Some((release, quick)) => {
+        let Some((release, quick)) = target else {
+            return self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now);
+        };
+        let is_of_release = |p: &Prepared| p.planned.plan.release.digest == release.digest;
+        match &self.prepared {
+            // Nobody asked anew: go on with what was worked out before the fault.
+            Some(prepared) if errand.ticket.is_none() && is_of_release(prepared) => {
+                let planned = Arc::clone(&prepared.planned);
+                self.scanned(errand, planned, now)
+            }
+            _ => {
                 let quick = quick && errand.goal != Goal::Plan;
                 self.start(errand, Job::Scan { release, quick })
             }
-            None => self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now),
         }
     }
 
@@ -560,9 +536,19 @@ impl Machine {
             _ if planned.plan.is_empty() && installed == Some(report.release.digest) => {
                 self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now)
             }
-            _ => self.start(errand, Job::Fetch(planned)),
+            _ => self.carry_out(errand, planned),
         });
         effects
+    }
+
+    /// Fetches, or applies at once what an earlier try has fetched.
+    fn carry_out(&mut self, errand: Errand, planned: Arc<Planned>) -> Effects {
+        let fetched = self.prepared.as_ref().filter(|p| Arc::ptr_eq(&p.planned, &planned));
+        if let Some(fetched) = fetched.and_then(|p| p.fetched.clone()) {
+            return self.start(errand, Job::Apply(planned, fetched));
+        }
+        self.prepared = Some(Prepared { planned: Arc::clone(&planned), fetched: None });
+        self.start(errand, Job::Fetch(planned))
     }
 
     fn finish(&mut self, errand: Errand, answer: Result<Answer, Fault>, now: Now) -> Effects {
@@ -579,13 +565,20 @@ impl Machine {
         effects
     }
 
-    fn refuse(&mut self, errand: Errand, fault: &Fault) -> Effects {
+    fn refuse(&mut self, errand: Errand, now: Now) -> Effects {
+        let fault = nothing_installed(&self.config.name);
         self.state = State::Idle;
-        errand.ticket.map(|ticket| Effect::answer(ticket, Err(fault.clone()))).into_iter().collect()
+        let mut effects: Effects =
+            errand.ticket.map(|ticket| Effect::answer(ticket, Err(fault))).into_iter().collect();
+        effects.extend(self.next_errand(now));
+        effects
     }
 
     /// What follows a job that failed.
     fn fail(&mut self, mut errand: Errand, fault: Fault, now: Now) -> Effects {
+        if matches!(fault.kind, FaultKind::FolderChanged | FaultKind::StateDamaged) {
+            self.prepared = None;
+        }
         if fault.kind == FaultKind::FolderChanged && errand.replans < REPLANS {
             errand.replans += 1;
             return self.begin_again(errand, now);
@@ -620,7 +613,7 @@ impl Machine {
 
     fn begin_again(&mut self, errand: Errand, now: Now) -> Effects {
         let updates = matches!(errand.goal, Goal::Follow | Goal::Update { .. });
-        match self.target(true).filter(|_| updates) {
+        match self.facts.target(true).filter(|_| updates) {
             Some((release, _)) => self.start(errand, Job::Scan { release, quick: false }),
             None => self.begin(errand, now),
         }

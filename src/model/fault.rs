@@ -75,8 +75,8 @@ impl FaultKind {
                 Next::Backoff { first: MINUTE, longest: 6 * HOUR }
             }
             Self::NoPeers => Next::Backoff { first: MINUTE, longest: HOUR / 2 },
-            Self::DiskFull
-            | Self::FileInUse
+            Self::DiskFull => Next::Backoff { first: MINUTE / 2, longest: 10 * MINUTE },
+            Self::FileInUse
             | Self::AccessDenied
             | Self::FolderGone
             | Self::FolderBusy

@@ -4,6 +4,7 @@
 //! live folder and never written. Nothing is ever created, resized or removed for librqbit's sake.
 
 use std::any::TypeId;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,12 +13,31 @@ use anyhow::anyhow;
 use librqbit::storage::filesystem::FilesystemStorageFactory;
 use librqbit::storage::{BoxStorageFactory, StorageFactory, TorrentStorage};
 use librqbit::{ManagedTorrentShared, TorrentMetadata};
+use librqbit_core::lengths::ValidPieceIndex;
 
 use crate::disk::content::Live;
 use crate::disk::fs::FsError;
 use crate::disk::staging::Staging;
 use crate::model::fault::Fault;
 use crate::model::manifest::{Manifest, PieceSet};
+
+/// The pieces that came and were right, noted as they come.
+#[derive(Debug, Default)]
+pub struct Arrived(Mutex<BTreeSet<usize>>);
+
+impl Arrived {
+    fn note(&self, piece: usize) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(piece);
+    }
+
+    /// The same set without what has come.
+    pub fn left_of(&self, wanted: &PieceSet) -> PieceSet {
+        let mut left = wanted.clone();
+        let arrived = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        arrived.iter().for_each(|&piece| left.remove(piece));
+        left
+    }
+}
 
 /// The content of one torrent.
 #[derive(Debug)]
@@ -27,6 +47,7 @@ pub struct PackStorage {
     pub staging: Option<Staging>,
     /// Pieces that are read from and written to staging.
     pub staged: PieceSet,
+    arrived: Arc<Arrived>,
     /// The first write that failed: librqbit stops the torrent then, and this says why.
     failure: Mutex<Option<Fault>>,
 }
@@ -38,14 +59,17 @@ impl PackStorage {
         live: Live,
         staging: Staging,
         staged: PieceSet,
+        arrived: Arc<Arrived>,
     ) -> Self {
-        Self { manifest, live, staging: Some(staging), staged, failure: Mutex::default() }
+        let staging = Some(staging);
+        Self { manifest, live, staging, staged, arrived, failure: Mutex::default() }
     }
 
     /// Content for seeding from the live folder alone.
     pub fn seeding(manifest: Arc<Manifest>, live: Live) -> Self {
         let staged = PieceSet::none(manifest.pieces.len());
-        Self { manifest, live, staging: None, staged, failure: Mutex::default() }
+        let (arrived, failure) = (Arc::default(), Mutex::default());
+        Self { manifest, live, staging: None, staged, arrived, failure }
     }
 
     pub fn failure(&self) -> Option<Fault> {
@@ -129,6 +153,11 @@ impl TorrentStorage for Shared {
     }
 
     fn ensure_file_length(&self, _: usize, _: u64) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn on_piece_completed(&self, piece: ValidPieceIndex) -> anyhow::Result<()> {
+        self.0.arrived.note(piece.get() as usize);
         Ok(())
     }
 

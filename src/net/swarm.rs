@@ -23,8 +23,8 @@ use librqbit::{
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-pub use super::storage::PackStorage;
 use super::storage::factory;
+pub use super::storage::{Arrived, PackStorage};
 use crate::disk::fs::{FsError, Root};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, InfoHash, Manifest, PieceSet};

@@ -9,7 +9,7 @@ use modsync::disk::layout::Marker;
 use modsync::disk::plan::{Given, plan};
 use modsync::disk::staging::Staged;
 use modsync::engine::facts::Facts;
-use modsync::engine::job::{Checked, Fetched, Job, Outcome, Planned};
+use modsync::engine::job::{Checked, Fetched, Finished, Job, Outcome, Planned};
 use modsync::engine::machine::{Effect, Input, Machine, Now};
 use modsync::model::command::{Answer, Command};
 use modsync::model::fault::{Fault, FaultKind};
@@ -238,6 +238,57 @@ fn a_vanished_folder_is_looked_for_again_by_itself() {
     assert_eq!(pack.clock(), ["recover"]);
 }
 
+#[test]
+fn a_fetch_without_peers_goes_on_later_without_reading_the_folder_again() {
+    let mut pack = Pack::ready(true);
+    pack.clock();
+    pack.done(found(1));
+    pack.done(scanned(1));
+    pack.done(Err(fault(FaultKind::NoPeers)));
+    pack.wait(Duration::from_mins(2));
+    assert_eq!(pack.clock(), ["remember", "fetch"]);
+}
+
+#[test]
+fn a_file_in_use_keeps_what_was_fetched_and_the_apply_is_tried_again() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Check);
+    pack.done(found(2));
+    pack.command(Command::Apply { approve: false });
+    pack.done(scanned(2));
+    assert_eq!(pack.done(fetched()), ["stop seeding", "apply"]);
+    let answer = pack.done(Err(fault(FaultKind::FileInUse)));
+    assert_eq!(answer, ["remember", "answer file_in_use"]);
+    pack.wait(Duration::from_secs(30));
+    // The change may have been cut off in the middle: that is looked at first.
+    assert_eq!(pack.clock(), ["recover"]);
+    assert_eq!(pack.done(installed(1)), ["remember", "remember", "apply"]);
+}
+
+#[test]
+fn a_rollback_that_a_crash_cut_off_still_holds_the_newer_release() {
+    let mut pack = Pack::with_installed(2, true).restarted();
+    let finished = Some(Finished { report: report(1), rolled_back_from: Some(release(2)) });
+    pack.done(Ok(Outcome::Recovered {
+        installed: Some(release(1)),
+        marker: Some(marker()),
+        finished,
+    }));
+    assert_eq!(pack.phase(), "current");
+    assert_eq!(pack.machine.facts().held, Some(Digest([2; 32])));
+    assert_eq!(pack.command(Command::Apply { approve: false }), ["scan 2"]);
+}
+
+#[test]
+fn a_command_that_makes_no_sense_is_refused_and_the_next_one_is_heard() {
+    let mut pack = Pack::ready(false);
+    pack.command(Command::Check);
+    pack.command(Command::Clean { dry_run: true });
+    pack.command(Command::Trash);
+    let effects = pack.done(same());
+    assert_eq!(effects, ["remember", "answer checked", "answer refused", "list trash"]);
+}
+
 /// A machine with a clock in the test's hand.
 struct Pack {
     machine: Machine,
@@ -263,11 +314,7 @@ impl Pack {
     fn with_installed(number: u8, auto_apply: bool) -> Self {
         let mut pack = Self::new(auto_apply);
         pack.clock();
-        pack.done(Ok(Outcome::Recovered {
-            installed: Some(release(number)),
-            marker: Some(marker()),
-            finished: None,
-        }));
+        pack.done(installed(number));
         pack
     }
 
@@ -405,6 +452,11 @@ fn nothing_installed() -> Result<Outcome, Fault> {
     Ok(Outcome::Recovered { installed: None, marker: None, finished: None })
 }
 
+fn installed(number: u8) -> Result<Outcome, Fault> {
+    let (installed, marker) = (Some(release(number)), Some(marker()));
+    Ok(Outcome::Recovered { installed, marker, finished: None })
+}
+
 fn found(number: u8) -> Result<Outcome, Fault> {
     Ok(Outcome::Checked(Checked {
         release: Some(release(number)),
@@ -434,7 +486,7 @@ fn planned(number: u8, guard: Option<Fault>) -> Arc<Planned> {
     let mut plan = plan(given).unwrap();
     plan.guard = guard;
     let report = plan.report(&manifest);
-    Arc::new(Planned { plan, manifest, torrent, report })
+    Arc::new(Planned { plan, manifest, torrent, report, arrived: Arc::default() })
 }
 
 fn scanned(number: u8) -> Result<Outcome, Fault> {
@@ -447,7 +499,7 @@ fn scanned_with_question(number: u8) -> Result<Outcome, Fault> {
 
 fn fetched() -> Result<Outcome, Fault> {
     let staged = Staged { files: BTreeMap::new(), unchanged: BTreeMap::new() };
-    Ok(Outcome::Fetched(Box::new(Fetched { staged, downloaded: 5, marker: marker() })))
+    Ok(Outcome::Fetched(Fetched { staged, downloaded: 5, marker: marker() }))
 }
 
 fn report(number: u8) -> ApplyReport {

@@ -168,8 +168,13 @@ impl Place {
         let root = Arc::new(Root::open(folder).unwrap());
         let staging = Staging::create(root, Arc::clone(&self.manifest)).unwrap();
         let live = self.live(folder);
-        let storage =
-            PackStorage::fetching(Arc::clone(&self.manifest), live, staging, missing.clone());
+        let storage = PackStorage::fetching(
+            Arc::clone(&self.manifest),
+            live,
+            staging,
+            missing.clone(),
+            Arc::default(),
+        );
         let mut have = PieceSet::all(self.manifest.pieces.len());
         missing.iter().for_each(|piece| have.remove(piece));
         self.join(swarm, Arc::new(storage), have, vec![([127, 0, 0, 1], port).into()]).await

@@ -14,7 +14,7 @@ use crate::disk::plan::{self, Plan};
 use crate::disk::record::Loaded;
 use crate::disk::staging::Staged;
 use crate::disk::{apply, trash};
-use crate::engine::job::{Fetched, Outcome, Planned};
+use crate::engine::job::{Fetched, Finished, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
@@ -36,7 +36,9 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
         apply::Recovered::Nothing => None,
         apply::Recovered::Finished(journal) => {
             tracing::info!(pack = config.name, "finished what was cut off");
-            report_of(&journal)
+            let is_rollback = journal.reason == Reason::Rollback;
+            let rolled_back_from = journal.before.clone().filter(|_| is_rollback);
+            report_of(&journal).map(|report| Finished { report, rolled_back_from })
         }
         apply::Recovered::PutBack(_) => {
             tracing::warn!(

@@ -32,22 +32,16 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
     let folder =
         opened.await.map_err(|e| Fault::bug(format!("opening a folder ended early: {e}")))??;
     let root = Arc::clone(&folder.root);
-    let downloaded = if planned.plan.missing.count() == 0 {
-        0
-    } else {
-        download(context, &planned, &root).await?
-    };
+    let missing = planned.arrived.left_of(&planned.plan.missing);
+    let downloaded =
+        if missing.count() == 0 { 0 } else { download(context, &planned, &missing, &root).await? };
     let context = context.clone();
     let completed = spawn_blocking(move || {
         let staging = Staging::create(Arc::clone(&root), Arc::clone(&planned.manifest))?;
         let total = planned.plan.download_bytes.max(1);
         let done = |_| context.progress.set(total, total, Unit::Bytes);
         let staged = staging::complete(&planned.plan, &staging, &context.cancel, &done)?;
-        Ok(Outcome::Fetched(Box::new(Fetched {
-            staged,
-            downloaded,
-            marker: folder.marker.clone(),
-        })))
+        Ok(Outcome::Fetched(Fetched { staged, downloaded, marker: folder.marker.clone() }))
     });
     completed.await.map_err(|e| Fault::bug(format!("completing the new files ended early: {e}")))?
 }
@@ -79,10 +73,15 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, 
 }
 
 /// Fetches the missing pieces into staging. Returns the bytes that came from peers.
-async fn download(context: &Context, planned: &Planned, root: &Arc<Root>) -> Result<u64, Fault> {
+async fn download(
+    context: &Context,
+    planned: &Planned,
+    missing: &PieceSet,
+    root: &Arc<Root>,
+) -> Result<u64, Fault> {
     let (plan, manifest) = (&planned.plan, &planned.manifest);
     let mut have = PieceSet::all(manifest.pieces.len());
-    plan.missing.iter().for_each(|piece| have.remove(piece));
+    missing.iter().for_each(|piece| have.remove(piece));
     for &entry in plan.edits.keys() {
         let only_of_edits = |piece: usize| !plan.wanted.contains(piece);
         manifest
@@ -95,6 +94,7 @@ async fn download(context: &Context, planned: &Planned, root: &Arc<Root>) -> Res
         Live::new(Arc::clone(root), Arc::clone(manifest)),
         Staging::create(Arc::clone(root), Arc::clone(manifest))?,
         plan.wanted.clone(),
+        Arc::clone(&planned.arrived),
     ));
     let swarm = context.session.swarm().await?;
     let joined = swarm

@@ -64,7 +64,7 @@ fn plan_for(
         policy: &context.config.policy,
     })?;
     let report = plan.report(&manifest);
-    Ok(Planned { plan, manifest, torrent, report })
+    Ok(Planned { plan, manifest, torrent, report, arrived: Arc::default() })
 }
 
 pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fault> {
