@@ -9,11 +9,11 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Installed;
+use super::complete::Staged;
 use super::fs::{FsError, Kind, Root, Stat};
 use super::layout::{JOURNAL, TRASH};
 use super::plan::Plan;
 use super::record::{self, Loaded};
-use super::staging::Staged;
 use crate::model::path::{RelPath, ancestors};
 use crate::model::release::Release;
 use crate::model::report::rfc3339;

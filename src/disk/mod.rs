@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod baseline;
+pub mod complete;
 pub mod content;
 pub mod fs;
 pub mod inventory;

@@ -1,53 +1,26 @@
-//! New content being completed and verified.
+//! The folder in which new content is completed: piece-addressed read and write.
 //!
 //! A fetched piece is written, whole, into one file per entry it touches, at the entry's own offset.
-//! Nothing here needs a log of what has arrived: after a crash the pieces are hashed again.
-//! [`Staged`] can only be made by [`complete`], which hashes every piece of the new content itself.
+//! Nothing here needs a log of what has arrived: after a crash the pieces are hashed again. Whether
+//! the content is right is for `complete` to say.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::baseline::Installed;
-use super::content::{Live, Pool};
-use super::fs::{FsError, Root, Stat, read_exact_at, write_all_at};
+use super::content::Pool;
+use super::fs::{FsError, Root, read_exact_at, write_all_at};
 use super::layout;
-use super::plan::{Action, Plan};
-use super::verify::{Cancel, Cancelled, Content, verify};
-use crate::model::fault::{Fault, FaultKind};
-use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
-use crate::model::path::RelPath;
-
-/// Bytes copied at once.
-const BUFFER: usize = 1 << 20;
+use super::verify::Content;
+use crate::model::manifest::{EntryIndex, Manifest};
 
 /// The folder in which the new content of one release is completed.
 #[derive(Debug)]
 pub struct Staging {
-    root: Arc<Root>,
-    manifest: Arc<Manifest>,
-    folder: String,
+    pub(super) root: Arc<Root>,
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) folder: String,
     pool: Pool,
-}
-
-/// New content, all of it verified and durable. Only this can be applied.
-#[derive(Debug)]
-pub struct Staged {
-    /// By path, in the order they are put.
-    pub files: BTreeMap<RelPath, StagedFile>,
-    /// Files that turned out to be right as they are.
-    pub unchanged: BTreeMap<RelPath, Stat>,
-}
-
-/// One file ready to be put in its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StagedFile {
-    /// Where it lies, below the pack's folder.
-    pub from: String,
-    pub looks: Installed,
-    /// What the plan saw in its place.
-    pub replaces: Option<Stat>,
 }
 
 impl Staging {
@@ -81,11 +54,11 @@ impl Staging {
     }
 
     /// Where an entry's new content lies, below the pack's folder.
-    fn file(&self, entry: EntryIndex) -> String {
+    pub(super) fn file(&self, entry: EntryIndex) -> String {
         format!("{}/{entry}", self.folder)
     }
 
-    fn open(&self, entry: EntryIndex) -> io::Result<Arc<File>> {
+    pub(super) fn open(&self, entry: EntryIndex) -> io::Result<Arc<File>> {
         self.pool.get(entry, || self.root.open_sparse(self.file(entry)).map_err(|e| e.source))
     }
 
@@ -98,7 +71,12 @@ impl Staging {
         self.manifest.entries.get(entry).is_none_or(|e| e.path.is_none())
     }
 
-    fn error(&self, verb: &'static str, entry: EntryIndex, source: io::Error) -> FsError {
+    pub(super) fn error(
+        &self,
+        verb: &'static str,
+        entry: EntryIndex,
+        source: io::Error,
+    ) -> FsError {
         FsError { verb, path: self.root.path().join(self.file(entry)), source }
     }
 }
@@ -106,210 +84,5 @@ impl Staging {
 impl Content for Staging {
     fn read(&self, _: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.read_at(entry, offset, buf)
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum StagingError {
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    #[error(transparent)]
-    Cancelled(#[from] Cancelled),
-    #[error("{0} of the pieces needed for the new files are not as they should be")]
-    NotRight(usize),
-}
-
-impl From<StagingError> for Fault {
-    fn from(error: StagingError) -> Self {
-        match error {
-            StagingError::Fs(e) => e.into(),
-            StagingError::Cancelled(_) => Self::cancelled(),
-            StagingError::NotRight(_) => Self::new(
-                FaultKind::FolderChanged,
-                format!("could not complete the new files: {error}"),
-                "A file changed while ModSync worked; it looks again by itself.",
-            ),
-        }
-    }
-}
-
-/// Completes the new content of a plan whose missing pieces have all arrived, verifies it and makes
-/// it durable. `progress` is told the bytes verified so far.
-pub fn complete(
-    plan: &Plan,
-    staging: &Staging,
-    cancel: &Cancel,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<Staged, StagingError> {
-    let manifest = &staging.manifest;
-    let live = Live::new(Arc::clone(&staging.root), Arc::clone(manifest));
-    let completion = Completion { plan, manifest, staging, live: &live, cancel };
-    let (replaced, unchanged) = completion.tell_apart()?;
-    for &entry in replaced.keys() {
-        completion.fill(entry)?;
-    }
-    completion.check(&replaced, progress)?;
-    let files = replaced
-        .into_iter()
-        .filter_map(|(entry, replaces)| {
-            let path = manifest.entries[entry].path.clone()?;
-            Some(
-                completion
-                    .seal(entry)
-                    .map(|looks| (path, StagedFile { from: staging.file(entry), looks, replaces })),
-            )
-        })
-        .collect::<Result<_, _>>()?;
-    staging.root.sync_dir(&staging.folder)?;
-    let unchanged = unchanged
-        .into_iter()
-        .filter_map(|(entry, stat)| Some((manifest.entries[entry].path.clone()?, stat)))
-        .collect();
-    Ok(Staged { files, unchanged })
-}
-
-struct Completion<'a> {
-    plan: &'a Plan,
-    manifest: &'a Manifest,
-    staging: &'a Staging,
-    live: &'a Live,
-    cancel: &'a Cancel,
-}
-
-type Replaced = BTreeMap<EntryIndex, Option<Stat>>;
-
-impl Completion<'_> {
-    /// The files that get new content, and those whose bytes turned out to be right already.
-    fn tell_apart(&self) -> Result<(Replaced, BTreeMap<EntryIndex, Stat>), StagingError> {
-        let mut replaced = Replaced::new();
-        let mut unchanged = BTreeMap::new();
-        for (&entry, action) in &self.plan.actions {
-            let stat = match *action {
-                Action::Add => None,
-                Action::Change(stat) | Action::Compare(stat) => Some(stat),
-            };
-            let same_length =
-                stat.filter(|stat| stat.length == self.manifest.entries[entry].length);
-            match same_length {
-                Some(stat) if self.is_same(entry)? => {
-                    unchanged.insert(entry, stat);
-                }
-                _ => {
-                    replaced.insert(entry, stat);
-                }
-            }
-        }
-        Ok((replaced, unchanged))
-    }
-
-    /// Whether the pieces that arrived have the bytes the live file has already.
-    fn is_same(&self, entry: EntryIndex) -> Result<bool, StagingError> {
-        let (mut new, mut old) = (vec![0; BUFFER], vec![0; BUFFER]);
-        for (offset, size) in self.blocks(entry, |piece| self.plan.wanted.contains(piece)) {
-            self.go_on()?;
-            let (new, old) = (&mut new[..size], &mut old[..size]);
-            self.staging
-                .read_at(entry, offset, new)
-                .map_err(|e| self.staging.error("read", entry, e))?;
-            if self.live.read_at(entry, offset, old).is_err() || new != old {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Copies what is right in the live file around the pieces that arrived.
-    fn fill(&self, entry: EntryIndex) -> Result<(), StagingError> {
-        let error = |e| self.staging.error("write", entry, e);
-        let file = self.staging.open(entry).map_err(error)?;
-        file.set_len(self.manifest.entries[entry].length).map_err(error)?;
-        let mut buffer = vec![0; BUFFER];
-        for (offset, size) in self.blocks(entry, |piece| !self.plan.wanted.contains(piece)) {
-            self.go_on()?;
-            let buffer = &mut buffer[..size];
-            if self.live.read_at(entry, offset, buffer).is_err() {
-                return Err(StagingError::NotRight(1));
-            }
-            write_all_at(&file, buffer, offset).map_err(error)?;
-        }
-        Ok(())
-    }
-
-    /// Hashes every piece of the new files, as it will be once they are in place.
-    fn check(
-        &self,
-        replaced: &Replaced,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<(), StagingError> {
-        let mut pieces = PieceSet::none(self.manifest.pieces.len());
-        replaced
-            .keys()
-            .flat_map(|&entry| self.manifest.pieces_of(entry))
-            .chain(self.plan.wanted.iter())
-            .for_each(|piece| pieces.insert(piece));
-        let content = Outcome { completion: self, replaced };
-        let right = verify(self.manifest, &pieces, &content, self.cancel, progress)?;
-        match pieces.count() - right.count() {
-            0 => Ok(()),
-            wrong => Err(StagingError::NotRight(wrong)),
-        }
-    }
-
-    /// Makes one new file durable and remembers how it looks.
-    fn seal(&self, entry: EntryIndex) -> Result<Installed, FsError> {
-        self.staging
-            .open(entry)
-            .and_then(|file| {
-                file.sync_all()?;
-                Stat::of_file(&file)
-            })
-            .map(Installed::from)
-            .map_err(|e| self.staging.error("sync", entry, e))
-    }
-
-    /// The parts of an entry that lie in the pieces `wanted` accepts, cut to the size of the buffer.
-    fn blocks(
-        &self,
-        entry: EntryIndex,
-        wanted: impl Fn(usize) -> bool,
-    ) -> impl Iterator<Item = (u64, usize)> {
-        let (manifest, whole) = (self.manifest, &self.manifest.entries[entry]);
-        manifest
-            .pieces_of(entry)
-            .filter(move |&piece| wanted(piece))
-            .map(move |piece| {
-                let range = manifest.piece_range(piece);
-                let start = range.start.max(whole.offset) - whole.offset;
-                let end = range.end.min(whole.offset + whole.length) - whole.offset;
-                (start, end)
-            })
-            .flat_map(|(start, end)| {
-                (start..end).step_by(BUFFER).map(move |offset| {
-                    (offset, usize::try_from(end - offset).unwrap_or(BUFFER).min(BUFFER))
-                })
-            })
-    }
-
-    fn go_on(&self) -> Result<(), Cancelled> {
-        if self.cancel.is_cancelled() { Err(Cancelled) } else { Ok(()) }
-    }
-}
-
-/// The folder as it will be: new files from staging, the others as they are. What a file of the user
-/// covers (a kept edit) is taken from the pieces that arrived.
-struct Outcome<'a> {
-    completion: &'a Completion<'a>,
-    replaced: &'a Replaced,
-}
-
-impl Content for Outcome<'_> {
-    fn read(&self, piece: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let Completion { plan, staging, live, .. } = self.completion;
-        let kept_edit = plan.edits.contains_key(&entry) && plan.wanted.contains(piece);
-        if self.replaced.contains_key(&entry) || kept_edit {
-            staging.read_at(entry, offset, buf)
-        } else {
-            live.read_at(entry, offset, buf)
-        }
     }
 }

@@ -1,8 +1,10 @@
 //! [`Errand`]: what a command or the clock asked for, carried out as a chain of jobs.
 
-use super::machine::Ticket;
 use crate::model::command::Command;
 use crate::model::report::{ApplyReport, VerifyReport};
+
+/// Whoever waits for an answer.
+pub type Ticket = u64;
 
 /// What an errand is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

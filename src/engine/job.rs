@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::disk::complete::Staged;
 use crate::disk::layout::Marker;
 use crate::disk::plan::Plan;
-use crate::disk::staging::Staged;
 use crate::model::manifest::Manifest;
 use crate::model::release::Release;
 use crate::model::report::{

@@ -8,7 +8,6 @@ mod check;
 mod fetch;
 mod look;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,16 +101,4 @@ fn read_torrent(bytes: &[u8]) -> Result<Manifest, Fault> {
 
 fn kept_torrent(digest: Digest) -> String {
     format!("releases/{digest}.torrent")
-}
-
-/// Resolves `host:port`s. One that cannot be resolved is left out: another peer may do.
-pub async fn addresses(peers: &[String]) -> Vec<SocketAddr> {
-    let mut found = Vec::new();
-    for peer in peers {
-        match tokio::net::lookup_host(peer).await {
-            Ok(addresses) => found.extend(addresses),
-            Err(error) => tracing::warn!(peer, "could not resolve a peer: {error}"),
-        }
-    }
-    found
 }

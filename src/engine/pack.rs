@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::errand::Ticket;
 use super::facts::{self, Facts};
 use super::job::{Job, Outcome};
 use super::jobs::{self, Context};
-use super::machine::{Effect, Input, Machine, Now, Ticket};
+use super::machine::{Effect, Input, Machine, Now};
 use super::progress::ProgressCell;
 use super::session::Session;
 use super::{Message, Mode};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OnceCell};
 
-use super::jobs;
 use crate::disk::baseline::{self, Baseline};
 use crate::disk::content::Live;
 use crate::disk::fs::Root;
@@ -14,7 +13,7 @@ use crate::model::fault::Fault;
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
 use crate::model::pack::PackConfig;
 use crate::model::snapshot::Seeding;
-use crate::net::swarm::{Joined, PackStorage, Swarm, SwarmOptions, Torrent};
+use crate::net::swarm::{self, Joined, PackStorage, Swarm, SwarmOptions, Torrent};
 use crate::origin::metainfo;
 
 /// The one swarm of the engine.
@@ -49,7 +48,7 @@ impl Session {
         let prepared =
             prepared.await.map_err(|e| Fault::bug(format!("seeding ended early: {e}")))??;
         let Some(Prepared { bytes, have, lacking, storage }) = prepared else { return Ok(()) };
-        let peers = jobs::addresses(&config.peers).await;
+        let peers = swarm::addresses(&config.peers).await;
         let torrent = Torrent { bytes, have, unwanted: lacking, storage, peers };
         let mut seeded = self.seeded.lock().await;
         let joined = self.swarm().await?.add(torrent).await?;

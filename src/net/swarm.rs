@@ -142,6 +142,18 @@ pub fn agrees(bytes: &[u8], manifest: &Manifest) -> Result<(), SwarmError> {
     if lengths == Some((manifest.info_hash.0, ours)) { Ok(()) } else { Err(SwarmError::Disagrees) }
 }
 
+/// Resolves `host:port`s. One that cannot be resolved is left out: another peer may do.
+pub async fn addresses(peers: &[String]) -> Vec<SocketAddr> {
+    let mut found = Vec::new();
+    for peer in peers {
+        match tokio::net::lookup_host(peer).await {
+            Ok(addresses) => found.extend(addresses),
+            Err(error) => tracing::warn!(peer, "could not resolve a peer: {error}"),
+        }
+    }
+    found
+}
+
 impl Swarm {
     /// Starts the session. A listen port that is taken is replaced by a free one.
     pub async fn start(options: SwarmOptions) -> Result<Self, SwarmError> {

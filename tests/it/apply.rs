@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use modsync::disk::apply::{Applied, Recovered, apply, recover};
 use modsync::disk::baseline::{self, Baseline};
+use modsync::disk::complete::complete;
 use modsync::disk::fs::Root;
 use modsync::disk::inventory::scan;
 use modsync::disk::journal::{Journal, Reason, steps_back, steps_of};
 use modsync::disk::layout;
 use modsync::disk::plan::{Given, Plan, plan};
-use modsync::disk::staging::{Staging, complete};
+use modsync::disk::staging::Staging;
 use modsync::disk::trash;
 use modsync::disk::verify::Cancel;
 use modsync::model::manifest::{InfoHash, Manifest};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use modsync::disk::complete::Staged;
 use modsync::disk::inventory::Scan;
 use modsync::disk::layout::Marker;
 use modsync::disk::plan::{Given, plan};
-use modsync::disk::staging::Staged;
 use modsync::engine::facts::Facts;
 use modsync::engine::job::{Checked, Fetched, Finished, Job, Outcome, Planned};
 use modsync::engine::machine::{Effect, Input, Machine, Now};

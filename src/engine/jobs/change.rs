@@ -6,13 +6,13 @@ use std::time::SystemTime;
 
 use super::{Context, read_torrent, torrent_of};
 use crate::disk::baseline::{self, Baseline, Installed};
+use crate::disk::complete::Staged;
 use crate::disk::fs::Root;
 use crate::disk::inventory;
 use crate::disk::journal::{self, Journal, Reason, Step};
 use crate::disk::layout::{self, LockedFolder};
 use crate::disk::plan::{self, Plan};
 use crate::disk::record::Loaded;
-use crate::disk::staging::Staged;
 use crate::disk::{apply, trash};
 use crate::engine::job::{Fetched, Finished, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};

@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
 
-use super::{Context, addresses};
+use super::Context;
+use crate::disk::complete::complete;
 use crate::disk::content::Live;
 use crate::disk::fs::Root;
 use crate::disk::layout::{self, LockedFolder};
-use crate::disk::staging::{self, Staging};
+use crate::disk::staging::Staging;
 use crate::engine::job::{Fetched, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::PieceSet;
 use crate::model::release::Release;
 use crate::model::snapshot::{Progress, Unit};
-use crate::net::swarm::{PackStorage, Standing, Torrent};
+use crate::net::swarm::{self, PackStorage, Standing, Torrent};
 
 /// Left free on the disk besides what the new content needs, in bytes.
 const SPARE_ROOM: u64 = 16 << 20;
@@ -40,7 +41,7 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
         let staging = Staging::create(Arc::clone(&root), Arc::clone(&planned.manifest))?;
         let total = planned.plan.download_bytes.max(1);
         let done = |_| context.progress.set(total, total, Unit::Bytes);
-        let staged = staging::complete(&planned.plan, &staging, &context.cancel, &done)?;
+        let staged = complete(&planned.plan, &staging, &context.cancel, &done)?;
         Ok(Outcome::Fetched(Fetched { staged, downloaded, marker: folder.marker.clone() }))
     });
     completed.await.map_err(|e| Fault::bug(format!("completing the new files ended early: {e}")))?
@@ -96,14 +97,14 @@ async fn download(
         plan.wanted.clone(),
         Arc::clone(&planned.arrived),
     ));
-    let swarm = context.session.swarm().await?;
-    let joined = swarm
+    let session = context.session.swarm().await?;
+    let joined = session
         .add(Torrent {
             bytes: planned.torrent.clone(),
             have,
             unwanted: plan.edits.keys().copied().collect(),
             storage,
-            peers: addresses(&context.config.peers).await,
+            peers: swarm::addresses(&context.config.peers).await,
         })
         .await?;
     let mut patience = Patience::new(context.give_up_after);
@@ -124,7 +125,7 @@ async fn download(
         }
         tokio::time::sleep(TICK).await;
     };
-    swarm.remove(manifest.info_hash).await;
+    session.remove(manifest.info_hash).await;
     result
 }
 

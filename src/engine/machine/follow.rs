@@ -1,0 +1,317 @@
+//! What follows a job: the next one of its errand, or the end of it.
+
+use std::sync::Arc;
+
+use super::{Effect, Effects, Machine, Now, Prepared, State};
+use crate::engine::backoff;
+use crate::engine::errand::{Errand, Goal};
+use crate::engine::job::{Checked, Job, Outcome, Planned};
+use crate::model::command::Answer;
+use crate::model::fault::{Fault, FaultKind, Next};
+use crate::model::report::{CheckReport, PlanReport, VerifyReport};
+
+/// How often a plan is made anew because the folder changed, before we wait.
+const REPLANS: u32 = 3;
+
+impl Machine {
+    /// What follows a job that went well.
+    pub(super) fn advance(
+        &mut self,
+        mut errand: Errand,
+        planned: Option<Arc<Planned>>,
+        outcome: Outcome,
+        now: Now,
+    ) -> Effects {
+        match outcome {
+            Outcome::Recovered { installed, marker, finished } => {
+                self.recovered = true;
+                self.facts.recovered(installed, marker, finished);
+                let mut effects = vec![Effect::Remember];
+                effects.extend(match errand.goal {
+                    Goal::Recover => self.finish(errand, Ok(Answer::Done), now),
+                    Goal::Follow
+                    | Goal::Check
+                    | Goal::Plan
+                    | Goal::Update { .. }
+                    | Goal::Verify { .. }
+                    | Goal::Clean { .. }
+                    | Goal::Rollback
+                    | Goal::Trash
+                    | Goal::Restore { .. } => self.begin(errand, now),
+                });
+                effects
+            }
+            Outcome::Checked(checked) => {
+                self.checked(checked, now);
+                let mut effects = vec![Effect::Remember];
+                effects.extend(self.after_check(errand, now));
+                effects
+            }
+            Outcome::AsInstalled => {
+                self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now)
+            }
+            Outcome::Scanned(planned) => self.scanned(errand, planned, now),
+            Outcome::Fetched(fetched) => match planned {
+                Some(planned) => {
+                    let fetched = Arc::new(fetched);
+                    self.prepared = Some(Prepared {
+                        planned: Arc::clone(&planned),
+                        fetched: Some(Arc::clone(&fetched)),
+                    });
+                    self.start(errand, Job::Apply(planned, fetched))
+                }
+                None => self.fail(errand, Fault::bug("fetched without a plan"), now),
+            },
+            Outcome::Applied { report, marker } => {
+                self.changed();
+                self.facts.applied(&report, marker);
+                errand.applied = Some(report);
+                let mut effects = vec![Effect::Remember];
+                effects.extend(match self.facts.installed.clone() {
+                    Some(release) if self.config.auto_clean => {
+                        self.start(errand, Job::Clean { release, dry_run: false })
+                    }
+                    _ => self.finish_applied(errand, now),
+                });
+                effects
+            }
+            Outcome::Interrupted => {
+                self.recovered = false;
+                self.fail(errand, Fault::cancelled(), now)
+            }
+            Outcome::Verified(report, planned) => {
+                let repair = errand.goal == Goal::Verify { repair: true };
+                if repair && !report.problems.is_empty() {
+                    errand.verified = Some(report);
+                    self.start(errand, Job::Fetch(planned))
+                } else {
+                    self.finish(errand, Ok(Answer::Verified(report)), now)
+                }
+            }
+            Outcome::Cleaned(_) if errand.applied.is_some() => self.finish_applied(errand, now),
+            Outcome::Cleaned(report) => {
+                self.prepared = None;
+                self.finish(errand, Ok(Answer::Cleaned(report)), now)
+            }
+            Outcome::RolledBack { report, from } => {
+                self.changed();
+                self.facts.rolled_back(&report, from);
+                let mut effects = vec![Effect::Remember];
+                effects.extend(self.finish(errand, Ok(Answer::RolledBack(report)), now));
+                effects
+            }
+            Outcome::Trash(entries) => self.finish(errand, Ok(Answer::Trash { entries }), now),
+            Outcome::Restored(report) => {
+                self.prepared = None;
+                self.finish(errand, Ok(Answer::Restored(report)), now)
+            }
+        }
+    }
+
+    /// The folder has another release now: what was asked and planned is settled.
+    fn changed(&mut self) {
+        self.question = None;
+        self.prepared = None;
+    }
+
+    fn finish_applied(&mut self, mut errand: Errand, now: Now) -> Effects {
+        let report = errand.applied.take();
+        let answer = match (errand.verified.take(), report) {
+            (Some(verified), repaired) => Answer::Verified(VerifyReport { repaired, ..verified }),
+            (None, Some(report)) => Answer::Applied(report),
+            (None, None) => Answer::Done,
+        };
+        self.finish(errand, Ok(answer), now)
+    }
+
+    fn checked(&mut self, checked: Checked, now: Now) {
+        self.next_check = self
+            .next_check
+            .map(|_| now.time + backoff::interval(self.config.check_interval, now.dice));
+        if self.facts.checked(checked, now.time) {
+            self.question = None;
+            self.prepared = None;
+        }
+    }
+
+    pub(super) fn after_check(&mut self, errand: Errand, now: Now) -> Effects {
+        let target = match &errand.goal {
+            Goal::Check => {
+                let report = CheckReport {
+                    installed: self.facts.installed.clone(),
+                    offered: self.facts.offered.clone(),
+                    held: self.facts.is_held(),
+                };
+                return self.finish(errand, Ok(Answer::Checked(report)), now);
+            }
+            Goal::Follow => {
+                let news = self.facts.offered.is_some() && !self.facts.is_held();
+                let asked = self.question.is_some();
+                let planned = self.facts.summary.is_some()
+                    && self.facts.shown.is_none()
+                    && !self.config.auto_apply;
+                if !news || asked || planned || self.facts.paused {
+                    return self.finish(errand, Ok(Answer::Done), now);
+                }
+                self.facts.target(false)
+            }
+            Goal::Update { approve, check } => self.facts.target(*approve || !*check),
+            Goal::Plan
+            | Goal::Recover
+            | Goal::Verify { .. }
+            | Goal::Clean { .. }
+            | Goal::Rollback
+            | Goal::Trash
+            | Goal::Restore { .. } => self.facts.target(true),
+        };
+        let Some((release, quick)) = target else {
+            return self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now);
+        };
+        let is_of_release = |p: &Prepared| p.planned.plan.release.digest == release.digest;
+        match &self.prepared {
+            // Nobody asked anew: go on with what was worked out before the fault.
+            Some(prepared) if errand.ticket.is_none() && is_of_release(prepared) => {
+                let planned = Arc::clone(&prepared.planned);
+                self.scanned(errand, planned, now)
+            }
+            _ => {
+                let quick = quick && errand.goal != Goal::Plan;
+                self.start(errand, Job::Scan { release, quick })
+            }
+        }
+    }
+
+    fn scanned(&mut self, errand: Errand, planned: Arc<Planned>, now: Now) -> Effects {
+        let report = &planned.report;
+        let is_offered =
+            self.facts.offered.as_ref().is_some_and(|o| o.digest == report.release.digest);
+        if is_offered {
+            self.facts.summary = Some(report.summary());
+        }
+        let was_shown = self.facts.shown.as_deref() == Some(report.id.as_str());
+        let guard = planned.plan.guard.clone();
+        if guard.is_some() {
+            self.facts.shown = Some(report.id.clone());
+        }
+        let mut effects = vec![Effect::Remember];
+        if errand.goal == Goal::Plan {
+            effects.extend(self.finish(errand, Ok(Answer::Planned(report.clone())), now));
+            return effects;
+        }
+        if errand.goal == Goal::Follow && guard.is_none() && !self.config.auto_apply {
+            effects.extend(self.finish(errand, Ok(Answer::Done), now));
+            return effects;
+        }
+        let approve = was_shown && matches!(errand.goal, Goal::Update { approve: true, .. });
+        let installed = self.facts.installed.as_ref().map(|r| r.digest);
+        effects.extend(match guard {
+            Some(fault) if !approve => self.ask(errand, fault, Some(report.clone()), now),
+            _ if planned.plan.is_empty() && installed == Some(report.release.digest) => {
+                self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now)
+            }
+            _ => self.carry_out(errand, planned),
+        });
+        effects
+    }
+
+    /// Fetches, or applies at once what an earlier try has fetched.
+    fn carry_out(&mut self, errand: Errand, planned: Arc<Planned>) -> Effects {
+        let fetched = self.prepared.as_ref().filter(|p| Arc::ptr_eq(&p.planned, &planned));
+        if let Some(fetched) = fetched.and_then(|p| p.fetched.clone()) {
+            return self.start(errand, Job::Apply(planned, fetched));
+        }
+        self.prepared = Some(Prepared { planned: Arc::clone(&planned), fetched: None });
+        self.start(errand, Job::Fetch(planned))
+    }
+
+    fn finish(&mut self, errand: Errand, answer: Result<Answer, Fault>, now: Now) -> Effects {
+        self.state = State::Idle;
+        let mut effects = Vec::new();
+        if self.facts.failures > 0 && errand.goal != Goal::Trash {
+            self.facts.failures = 0;
+            effects.push(Effect::Remember);
+        }
+        if let Some(ticket) = errand.ticket {
+            effects.push(Effect::answer(ticket, answer));
+        }
+        effects.extend(self.next_errand(now));
+        effects
+    }
+
+    pub(super) fn refuse(&mut self, errand: Errand, now: Now) -> Effects {
+        let fault = nothing_installed(&self.config.name);
+        self.state = State::Idle;
+        let mut effects: Effects =
+            errand.ticket.map(|ticket| Effect::answer(ticket, Err(fault))).into_iter().collect();
+        effects.extend(self.next_errand(now));
+        effects
+    }
+
+    /// What follows a job that failed.
+    pub(super) fn fail(&mut self, mut errand: Errand, fault: Fault, now: Now) -> Effects {
+        if matches!(fault.kind, FaultKind::FolderChanged | FaultKind::StateDamaged) {
+            self.prepared = None;
+        }
+        if fault.kind == FaultKind::FolderChanged && errand.replans < REPLANS {
+            errand.replans += 1;
+            return self.begin_again(errand, now);
+        }
+        let knows_release = self.facts.offered.is_some() || self.facts.installed.is_some();
+        if errand.goal == Goal::Plan && is_of_origin(fault.kind) && knows_release {
+            // The origin is away, yet a release is known: plan for that.
+            return self.after_check(errand, now);
+        }
+        if fault.kind.next() == Next::Ask {
+            return self.ask(errand, fault, None, now);
+        }
+        self.facts.failures = self.facts.failures.saturating_add(1);
+        let goal = errand.goal.retried();
+        let wait = backoff::delay(&fault, self.facts.failures, now.dice);
+        match (wait, goal) {
+            (Some(wait), Some(goal)) if !self.facts.paused || goal == Goal::Recover => {
+                self.state = State::Waiting { fault: fault.clone(), until: now.time + wait, goal };
+            }
+            _ => self.state = State::Idle,
+        }
+        if fault.kind == FaultKind::Cancelled {
+            self.facts.failures -= 1;
+        }
+        let mut effects = vec![Effect::Remember];
+        if let Some(ticket) = errand.ticket {
+            effects.push(Effect::answer(ticket, Err(fault)));
+        }
+        effects.extend(self.next_errand(now));
+        effects
+    }
+
+    fn begin_again(&mut self, errand: Errand, now: Now) -> Effects {
+        let updates = matches!(errand.goal, Goal::Follow | Goal::Update { .. });
+        match self.facts.target(true).filter(|_| updates) {
+            Some((release, _)) => self.start(errand, Job::Scan { release, quick: false }),
+            None => self.begin(errand, now),
+        }
+    }
+
+    fn ask(&mut self, errand: Errand, fault: Fault, plan: Option<PlanReport>, now: Now) -> Effects {
+        self.state = State::Idle;
+        self.question = Some((fault.clone(), plan.map(Box::new)));
+        let mut effects = vec![Effect::Remember];
+        if let Some(ticket) = errand.ticket {
+            effects.push(Effect::answer(ticket, Err(fault)));
+        }
+        effects.extend(self.next_errand(now));
+        effects
+    }
+}
+
+fn is_of_origin(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::OriginUnreachable | FaultKind::OriginRefused | FaultKind::BadMetainfo)
+}
+
+fn nothing_installed(name: &str) -> Fault {
+    Fault::new(
+        FaultKind::Refused,
+        format!("nothing of `{name}` is installed yet"),
+        format!("Run `modsync sync {name}` first."),
+    )
+}

@@ -1,0 +1,53 @@
+//! What a front end sees of a machine.
+
+use super::{Machine, Running, State};
+use crate::model::snapshot::{PackView, Phase, Progress, Seeding};
+
+impl Machine {
+    /// What a front end sees.
+    pub fn view(&self, progress: Progress, seeding: Option<Seeding>) -> PackView {
+        PackView {
+            name: self.config.name.clone(),
+            url: self.config.url.clone(),
+            folder: self.config.folder.clone(),
+            phase: self.phase(progress),
+            installed: self.facts.installed.clone(),
+            offered: self.facts.offered.clone(),
+            held: self.facts.is_held(),
+            last_check: self.facts.origin.checked,
+            next_check: match &self.state {
+                State::Waiting { until, .. } => Some(*until),
+                State::Starting | State::Idle | State::Busy { .. } => self.next_check,
+            },
+            last_apply: self.facts.last_apply.clone(),
+            seeding,
+        }
+    }
+
+    fn phase(&self, progress: Progress) -> Phase {
+        match &self.state {
+            State::Starting | State::Busy { running: Running::Recover, .. } => Phase::Starting,
+            State::Busy { running: Running::Check, .. } => Phase::Checking,
+            State::Busy { running: Running::Scan, .. } => Phase::Scanning { progress },
+            State::Busy { running: Running::Fetch, .. } => Phase::Fetching { progress },
+            State::Busy { running: Running::Apply, .. } => Phase::Applying { progress },
+            State::Busy { running: Running::Verify, .. } => Phase::Verifying { progress },
+            State::Waiting { fault, until, .. } => {
+                Phase::Waiting { fault: fault.clone(), retry_at: *until }
+            }
+            State::Idle | State::Busy { running: Running::Trash, .. } => self.resting_phase(),
+        }
+    }
+
+    fn resting_phase(&self) -> Phase {
+        if let Some((fault, plan)) = &self.question {
+            Phase::Blocked { fault: fault.clone(), plan: plan.clone() }
+        } else if self.facts.paused {
+            Phase::Paused
+        } else if self.facts.offered.is_some() && !self.facts.is_held() {
+            Phase::UpdateAvailable { summary: self.facts.summary }
+        } else {
+            Phase::Current
+        }
+    }
+}
