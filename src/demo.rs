@@ -26,17 +26,24 @@ use crate::net::swarm::{Joined, PackStorage, Swarm, SwarmOptions, Torrent};
 use crate::origin::metainfo;
 use crate::paths::Paths;
 use crate::publish;
-use crate::ui::text;
 
 const PIECE: usize = 64 * 1024;
 const PACK: &str = "friday";
 
-/// Tells the story, a line at a time.
-pub async fn run(say: &mut dyn FnMut(&str)) -> Result<()> {
+/// A part of the story.
+#[derive(Debug)]
+pub enum Scene<'a> {
+    Says(&'a str),
+    /// A command as a player would type it, and its answer.
+    Command(&'a str, &'a Answer),
+}
+
+/// Tells the story, a scene at a time.
+pub async fn run(tell: &mut dyn FnMut(Scene<'_>)) -> Result<()> {
     let stage = Stage::set().await?;
-    say(
+    tell(Scene::Says(
         "An admin has a pack of 12 files and publishes it: a .torrent over HTTP, the files from a seeder.",
-    );
+    ));
     stage.write("maps/harbour.map", 1, 900_000)?;
     for n in 0..10 {
         stage.write(&format!("mods/mod-{n}.pak"), 10 + n, 150_000)?;
@@ -44,11 +51,11 @@ pub async fn run(say: &mut dyn FnMut(&str)) -> Result<()> {
     stage.write("readme.txt", 2, 500)?;
     let mut seeding = stage.publish().await?;
 
-    say("A player follows its URL with an empty folder.");
+    tell(Scene::Says("A player follows its URL with an empty folder."));
     let player = stage.player(&seeding)?;
-    scene(say, "modsync sync", &player.send(Command::Sync).await?);
+    tell(Scene::Command("modsync sync", &player.send(Command::Sync).await?));
 
-    say("The admin publishes version 2: one file changed, one added, one removed.");
+    tell(Scene::Says("The admin publishes version 2: one file changed, one added, one removed."));
     stage.write("mods/mod-3.pak", 99, 150_000)?;
     stage.write("maps/castle.map", 98, 300_000)?;
     fs::remove_file(stage.admin.join("mods/mod-7.pak"))?;
@@ -56,33 +63,30 @@ pub async fn run(say: &mut dyn FnMut(&str)) -> Result<()> {
     seeding = stage.publish().await?;
     player.set_peer(&seeding)?;
     let player = player.restart().await?;
-    scene(say, "modsync check", &player.send(Command::Check).await?);
-    scene(say, "modsync plan", &player.send(Command::Plan).await?);
+    tell(Scene::Command("modsync check", &player.send(Command::Check).await?));
+    tell(Scene::Command("modsync plan", &player.send(Command::Plan).await?));
     let applied = player.send(Command::Apply { approve: false }).await?;
-    scene(say, "modsync apply", &applied);
+    tell(Scene::Command("modsync apply", &applied));
 
-    say("A file gets damaged on the player's disk: same length, other bytes.");
+    tell(Scene::Says("A file gets damaged on the player's disk: same length, other bytes."));
     stage.damage("maps/castle.map")?;
-    scene(say, "modsync verify", &player.send(Command::Verify { repair: false }).await?);
-    scene(say, "modsync verify --repair", &player.send(Command::Verify { repair: true }).await?);
+    tell(Scene::Command("modsync verify", &player.send(Command::Verify { repair: false }).await?));
+    tell(Scene::Command(
+        "modsync verify --repair",
+        &player.send(Command::Verify { repair: true }).await?,
+    ));
 
     let verdict = player.send(Command::Verify { repair: false }).await?;
     let Answer::Verified(report) = &verdict else { bail!("verify gave another answer") };
     if !report.problems.is_empty() || contents(&stage.admin)? != contents(&stage.player)? {
         bail!("the player's folder is not what was published");
     }
-    say(
+    tell(Scene::Says(
         "The player's folder is, byte for byte, what the admin published. That is all ModSync does.",
-    );
+    ));
     player.handle.shutdown().await;
     seeding.stop().await;
     Ok(())
-}
-
-fn scene(say: &mut dyn FnMut(&str), command: &str, answer: &Answer) {
-    say(&format!("\n$ {command}"));
-    say(text::answer(answer).trim_end());
-    say("");
 }
 
 /// The temporary folder and the origin.

@@ -20,7 +20,7 @@
 //! removed. Anything else is the user's.
 //!
 //! A module uses only what stands before it:
-//! `model < origin < disk < net < config, paths, logging, publish < engine < ui, demo`.
+//! `model < origin < disk < net < config, paths, logging, publish < engine < demo < ui`.
 
 pub mod model;
 

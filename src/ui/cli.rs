@@ -17,6 +17,7 @@ use super::args::{Asked, Cli, Verb};
 use super::meter::Meter;
 use super::text;
 use crate::config::{self, NewPack};
+use crate::demo;
 use crate::engine::{self, Handle, Mode, StartError};
 use crate::logging::{self, Audience};
 use crate::model::command::{Answer, Command};
@@ -88,7 +89,7 @@ fn run(cli: Cli) -> Result<Exit> {
     let exit = runtime.block_on(async {
         if matches!(cli.verb, Verb::Demo) {
             logging::start(Audience::Command, None)?;
-            crate::demo::run(&mut |line| say(&mut stdout(), &format!("{line}\n"))).await?;
+            demo::run(&mut |scene| say(&mut stdout(), &text::scene(&scene))).await?;
             return Ok(Exit::Done);
         }
         on_packs(cli).await

@@ -3,4 +3,4 @@
 mod args;
 pub mod cli;
 mod meter;
-pub mod text;
+mod text;

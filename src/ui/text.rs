@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytesize::ByteSize;
 
+use crate::demo::Scene;
 use crate::model::command::Answer;
 use crate::model::fault::Fault;
 use crate::model::release::Release;
@@ -30,6 +31,14 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Cleaned(report) => cleaned(report),
         Answer::Trash { entries } => trash(entries),
         Answer::Restored(report) => restored(report),
+    }
+}
+
+/// A scene of the demo.
+pub fn scene(scene: &Scene<'_>) -> String {
+    match scene {
+        Scene::Says(words) => format!("{words}\n"),
+        Scene::Command(command, result) => format!("\n$ {command}\n{}\n", answer(result)),
     }
 }
 
