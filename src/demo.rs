@@ -3,6 +3,7 @@
 //! An origin over HTTP, a seeder and a player's engine run in this process. Nothing outside the
 //! temporary folder is touched, and nothing is left behind.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -143,7 +144,7 @@ impl Stage {
             .add(Torrent {
                 bytes: torrent.clone(),
                 have: PieceSet::all(manifest.pieces.len()),
-                unwanted: Vec::new(),
+                unwanted: BTreeSet::new(),
                 storage: Arc::new(PackStorage::seeding(manifest, live)),
                 peers: Vec::new(),
             })

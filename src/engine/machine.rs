@@ -95,7 +95,7 @@ pub struct Machine {
     recovered: bool,
     seeding: bool,
     /// Why a person must decide about the offered release, and the plan to decide about.
-    question: Option<(Fault, Option<Box<PlanReport>>)>,
+    question: Option<(Fault, Option<Arc<PlanReport>>)>,
     /// The last plan and how far it got, so that a try again need not read the whole folder again.
     prepared: Option<Prepared>,
 }

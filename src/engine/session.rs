@@ -1,6 +1,6 @@
 //! The one swarm of the engine, started when it is first needed, and what is seeded in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OnceCell};
@@ -77,7 +77,7 @@ impl Session {
 struct Prepared {
     bytes: Vec<u8>,
     have: PieceSet,
-    lacking: Vec<EntryIndex>,
+    lacking: BTreeSet<EntryIndex>,
     storage: Arc<PackStorage>,
 }
 
@@ -105,7 +105,7 @@ fn pieces_as_installed(
     root: &Root,
     manifest: &Manifest,
     baseline: &Baseline,
-) -> Result<(PieceSet, Vec<EntryIndex>), Fault> {
+) -> Result<(PieceSet, BTreeSet<EntryIndex>), Fault> {
     let mut have = PieceSet::all(manifest.pieces.len());
     for (entry, path, _) in manifest.files() {
         if !root.stat(path)?.is_some_and(|stat| baseline.is_ours(path, stat)) {

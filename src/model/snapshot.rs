@@ -4,6 +4,7 @@
 //! release, a last apply, a fault), not an event that a slow reader could miss.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -72,7 +73,7 @@ pub enum Phase {
     /// A person must decide.
     Blocked {
         fault: Fault,
-        plan: Option<Box<PlanReport>>,
+        plan: Option<Arc<PlanReport>>,
     },
     Paused,
 }

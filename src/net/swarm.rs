@@ -5,7 +5,7 @@
 //! current-thread runtime in a thread of its own, which measured half the time and CPU of a shared
 //! one. The bitfield is handed over through its own persistence folder (see [`Swarm::add`]).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
@@ -91,7 +91,7 @@ pub struct Torrent {
     /// Pieces that need not be fetched.
     pub have: PieceSet,
     /// Entries whose pieces are not wanted for their own sake.
-    pub unwanted: Vec<EntryIndex>,
+    pub unwanted: BTreeSet<EntryIndex>,
     pub storage: Arc<PackStorage>,
     pub peers: Vec<SocketAddr>,
 }

@@ -1,5 +1,6 @@
 //! What we rely on in librqbit and cannot see in its types. An upgrade that breaks one of these fails here.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -188,7 +189,7 @@ impl Place {
         peers: Vec<std::net::SocketAddr>,
     ) -> Joined {
         let bytes = self.torrent.clone();
-        swarm.add(Torrent { bytes, have, unwanted: Vec::new(), storage, peers }).await.unwrap()
+        swarm.add(Torrent { bytes, have, unwanted: BTreeSet::new(), storage, peers }).await.unwrap()
     }
 }
 

@@ -294,7 +294,7 @@ impl Machine {
 
     fn ask(&mut self, errand: Errand, fault: Fault, plan: Option<PlanReport>, now: Now) -> Effects {
         self.state = State::Idle;
-        self.question = Some((fault.clone(), plan.map(Box::new)));
+        self.question = Some((fault.clone(), plan.map(Arc::new)));
         let mut effects = vec![Effect::Remember];
         if let Some(ticket) = errand.ticket {
             effects.push(Effect::answer(ticket, Err(fault)));
