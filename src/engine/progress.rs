@@ -17,6 +17,8 @@ struct Meter {
     shown: Progress,
     /// The last point a rate was taken at.
     mark: Option<(Instant, u64)>,
+    /// Whether the rate is of a whole window.
+    settled: bool,
 }
 
 impl ProgressCell {
@@ -30,11 +32,13 @@ impl ProgressCell {
         let (since, from) = *meter.mark.get_or_insert_with(|| (Instant::now(), done));
         let elapsed = since.elapsed();
         let mut rate = meter.shown.rate;
-        if elapsed >= WINDOW || (rate == 0 && elapsed >= WINDOW / 8) {
+        // Until the first window is over, what there is of it must do.
+        if elapsed >= WINDOW || (!meter.settled && elapsed >= WINDOW / 8) {
             rate = per_second(done.saturating_sub(from), elapsed);
         }
         if elapsed >= WINDOW || done < from {
             meter.mark = Some((Instant::now(), done));
+            meter.settled = elapsed >= WINDOW;
         }
         meter.shown = Progress { done, total, unit, rate, peers: None };
     }

@@ -1,15 +1,27 @@
 //! All integration tests in one binary. They run the real thing: the built program, real peers, a real
 //! HTTP server, real files.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 
 mod apply;
 mod config;
+mod e2e;
 mod faulty;
 mod layering;
 mod machine;
 mod metainfo;
+mod nginx;
 mod origin;
+mod origin_server;
 mod refusals;
 mod swarm;
 mod torrents;
+mod transmission;
+mod tree;
+mod world;

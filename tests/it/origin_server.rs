@@ -59,8 +59,7 @@ impl OriginServer {
         let address = listener.local_addr().unwrap();
         let desk = Arc::new(Desk::default());
         let (stop, stopped) = oneshot::channel();
-        let app =
-            Router::new().route("/pack.torrent", any(answer)).with_state(Arc::clone(&desk));
+        let app = Router::new().route("/pack.torrent", any(answer)).with_state(Arc::clone(&desk));
         let thread = thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

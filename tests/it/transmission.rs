@@ -1,13 +1,14 @@
 //! [`Transmission`]: a real `transmission-daemon` on loopback, with a folder and ports of its own.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -18,6 +19,8 @@ use super::tree::Tree;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is asked whether it is done.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often it is made to decide who may ask it for pieces.
+const RING: Duration = Duration::from_millis(250);
 /// It says `6` for a torrent that it seeds.
 const SEEDING: u64 = 6;
 /// Peers ask for blocks of this size, and each travels with a header of so many bytes.
@@ -29,9 +32,24 @@ const BLOCK_HEADER: u64 = 13;
 pub struct Transmission {
     daemon: Child,
     folder: PathBuf,
-    rpc: SocketAddr,
+    rpc: Arc<Rpc>,
     peer_port: u16,
-    session: RefCell<String>,
+    bell: Option<Bell>,
+}
+
+/// Where a daemon takes orders.
+#[derive(Debug)]
+struct Rpc {
+    address: SocketAddr,
+    session: Mutex<String>,
+}
+
+/// Transmission decides every ten seconds who may ask it for pieces, and at once when a torrent starts.
+/// So that no test waits for that, a little torrent is stopped and started again and again.
+#[derive(Debug)]
+struct Bell {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 /// A torrent that is seeded.
@@ -53,15 +71,17 @@ impl Transmission {
     /// Starts a daemon that keeps its own files in `folder`, and waits until it answers.
     pub fn start(folder: &Path) -> Self {
         // Between choosing a free port and using it, somebody else may take it.
-        (0..3)
+        let mut this = (0..3)
             .find_map(|_| Self::try_start(folder))
-            .expect("transmission-daemon does not answer; `tests/run.sh` installs it")
+            .expect("transmission-daemon does not answer; `tests/run.sh` installs it");
+        this.hang_bell();
+        this
     }
 
     fn try_start(folder: &Path) -> Option<Self> {
-        let (rpc, peer_port) = (free_address(), free_address().port());
+        let (address, peer_port) = (free_address(), free_address().port());
         fs::create_dir_all(folder).unwrap();
-        let settings = settings(rpc.port(), peer_port, folder).to_string();
+        let settings = settings(address.port(), peer_port, folder).to_string();
         fs::write(folder.join("settings.json"), settings).unwrap();
         let log = File::create(folder.join("daemon.log")).unwrap();
         let daemon = Command::new("transmission-daemon")
@@ -74,20 +94,36 @@ impl Transmission {
             .stderr(log)
             .spawn()
             .expect("transmission-daemon is not installed; `tests/run.sh` does that");
-        let mut this =
-            Self { daemon, folder: folder.to_owned(), rpc, peer_port, session: RefCell::default() };
+        let rpc = Arc::new(Rpc { address, session: Mutex::default() });
+        let mut this = Self { daemon, folder: folder.to_owned(), rpc, peer_port, bell: None };
         this.is_ready().then_some(this)
     }
 
     fn is_ready(&mut self) -> bool {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end && self.daemon.try_wait().unwrap().is_none() {
-            if self.post(&json!({ "method": "session-get" })).is_ok() {
+            if self.rpc.post(&json!({ "method": "session-get" })).is_ok() {
                 return true;
             }
             thread::sleep(LOOK);
         }
         false
+    }
+
+    fn hang_bell(&mut self) {
+        let folder = self.folder.join("bell");
+        Tree::default().with("Bell/clapper", "ding").write(&folder);
+        let bell = self.seed(&make_torrent(&folder.join("Bell"), 16), &folder).info_hash;
+        let rpc = Arc::clone(&self.rpc);
+        let (stop, stopped) = channel::<()>();
+        let thread = thread::spawn(move || {
+            while stopped.recv_timeout(RING) == Err(RecvTimeoutError::Timeout) {
+                for method in ["torrent-stop", "torrent-start"] {
+                    rpc.call(method, json!({ "ids": [bell] }));
+                }
+            }
+        });
+        self.bell = Some(Bell { stop, thread });
     }
 
     /// Where peers reach it.
@@ -100,7 +136,7 @@ impl Transmission {
     pub fn seed(&self, torrent: &[u8], folder: &Path) -> Seeded {
         let file = self.folder.join("new.torrent");
         fs::write(&file, torrent).unwrap();
-        let added = self.call(
+        let added = self.rpc.call(
             "torrent-add",
             json!({ "filename": file, "download-dir": folder, "paused": false }),
         );
@@ -124,13 +160,30 @@ impl Transmission {
         self.torrent(&seeded.info_hash, &["uploadedEver"])["uploadedEver"].as_u64().unwrap()
     }
 
+    /// Waits, though not for long, until it has noticed that whoever was connected is gone. Before that it
+    /// refuses a second connection from the same address, and the peer would try again much later.
+    pub fn await_silence(&self) {
+        let end = Instant::now() + Duration::from_secs(3);
+        let connected = || {
+            let found = self.rpc.call("torrent-get", json!({ "fields": ["peersConnected"] }));
+            found["torrents"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|torrent| torrent["peersConnected"] != 0)
+        };
+        while connected() && Instant::now() < end {
+            thread::sleep(LOOK);
+        }
+    }
+
     /// Sends no faster than so many thousand bytes per second, all torrents together.
     pub fn limit_upload(&self, kilobytes: Option<u32>) {
         let mut limit = json!({ "speed-limit-up-enabled": kilobytes.is_some() });
         if let Some(kilobytes) = kilobytes {
             limit["speed-limit-up"] = kilobytes.into();
         }
-        self.call("session-set", limit);
+        self.rpc.call("session-set", limit);
     }
 
     fn layout(&self, info_hash: &str) -> Layout {
@@ -140,17 +193,16 @@ impl Transmission {
             let name = file["name"].as_str().unwrap();
             (name.strip_prefix(&title).unwrap().to_owned(), file["length"].as_u64().unwrap())
         });
-        Layout {
-            piece_length: torrent["pieceSize"].as_u64().unwrap(),
-            files: files.collect(),
-        }
+        Layout { piece_length: torrent["pieceSize"].as_u64().unwrap(), files: files.collect() }
     }
 
     fn torrent(&self, info_hash: &str, fields: &[&str]) -> Value {
-        let found = self.call("torrent-get", json!({ "ids": [info_hash], "fields": fields }));
+        let found = self.rpc.call("torrent-get", json!({ "ids": [info_hash], "fields": fields }));
         found["torrents"][0].clone()
     }
+}
 
+impl Rpc {
     #[track_caller]
     fn call(&self, method: &str, arguments: Value) -> Value {
         let request = json!({ "method": method, "arguments": arguments });
@@ -163,13 +215,13 @@ impl Transmission {
     fn post(&self, body: &Value) -> std::io::Result<Value> {
         let body = body.to_string();
         for _ in 0..2 {
-            let session = self.session.borrow().clone();
+            let session = self.session.lock().unwrap().clone();
             let (head, answer) = exchange(
-                self.rpc,
+                self.address,
                 &format!(
                     "POST /transmission/rpc HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
                      X-Transmission-Session-Id: {session}\r\nContent-Length: {}\r\n\r\n{body}",
-                    self.rpc,
+                    self.address,
                     body.len()
                 ),
             )?;
@@ -178,7 +230,7 @@ impl Transmission {
                     let (name, value) = line.split_once(':')?;
                     name.eq_ignore_ascii_case("X-Transmission-Session-Id").then(|| value.trim())
                 });
-                *self.session.borrow_mut() = id.unwrap_or_default().to_owned();
+                id.unwrap_or_default().clone_into(&mut self.session.lock().unwrap());
                 continue;
             }
             return serde_json::from_slice(&answer).map_err(std::io::Error::other);
@@ -189,6 +241,10 @@ impl Transmission {
 
 impl Drop for Transmission {
     fn drop(&mut self) {
+        if let Some(Bell { stop, thread }) = self.bell.take() {
+            drop(stop);
+            let _ = thread.join();
+        }
         // It would tell trackers that it leaves; there are none, and nothing of it is needed again.
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
@@ -203,13 +259,17 @@ impl Layout {
     /// Transmission counts a block with the 13 bytes that announce it (length, kind, piece, offset),
     /// and so does this.
     pub fn sent_for(&self, old: &Tree, new: &Tree) -> u64 {
-        self.pieces_for(old, new)
-            .into_iter()
-            .map(|size| size + size.div_ceil(BLOCK) * BLOCK_HEADER)
-            .sum()
+        self.pieces_for(old, new).into_iter().map(with_headers).sum()
     }
 
-    /// The sizes of those pieces, by their number.
+    /// What it sends to who has nothing.
+    pub fn sent_for_all(&self) -> u64 {
+        let total: u64 = self.files.iter().map(|(_, length)| length).sum();
+        let (whole, rest) = (total / self.piece_length, total % self.piece_length);
+        whole * with_headers(self.piece_length) + with_headers(rest)
+    }
+
+    /// The same as `sent_for` without the headers.
     pub fn needed(&self, old: &Tree, new: &Tree) -> u64 {
         self.pieces_for(old, new).into_iter().sum()
     }
@@ -218,7 +278,7 @@ impl Layout {
         let mut pieces = BTreeMap::new();
         let mut start = 0;
         for (path, length) in &self.files {
-            let wanted = &new.0[path];
+            let wanted = new.bytes(path);
             assert_eq!(wanted.len() as u64, *length, "{path}");
             let have = old.0.get(path).map_or(&[][..], Vec::as_slice);
             for (at, byte) in wanted.iter().enumerate() {
@@ -233,6 +293,11 @@ impl Layout {
             .map(|(piece, _)| (start - piece * self.piece_length).min(self.piece_length))
             .collect()
     }
+}
+
+/// What a piece of this size costs.
+fn with_headers(size: u64) -> u64 {
+    size + size.div_ceil(BLOCK) * BLOCK_HEADER
 }
 
 /// Makes the `.torrent` of a folder with the real `transmission-create`. It leaves out empty and hidden
