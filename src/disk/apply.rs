@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::baseline::{self, Baseline};
 use super::fs::{FsError, Kind, Root, Stat, hint};
-use super::journal::{self, Journal, Step};
+use super::journal::{self, Journal, Reason, Step};
 use super::layout::{BASELINE, BASELINE_NEXT, JOURNAL, OWN_FOLDER, STAGING};
 use super::record::Loaded;
 use super::trash;
@@ -39,6 +39,8 @@ pub fn apply(
         return Err(Fault::new(FaultKind::FolderChanged, what, "ModSync finishes it first."));
     }
     root.create_dir_all(journal.folder())?;
+    // What an apply that failed early left must not become the baseline of this one.
+    root.remove_file_if_there(BASELINE_NEXT)?;
     if let Some(next) = next {
         trash::keep_baseline(root, journal)?;
         baseline::save(root, BASELINE_NEXT, next)?;
@@ -168,7 +170,9 @@ fn finish(root: &Root, journal: &Journal) -> Result<(), FsError> {
         root.sync_dir(OWN_FOLDER)?;
     }
     trash::close(root, journal)?;
-    root.remove_tree(STAGING)?;
+    if matches!(journal.reason, Reason::Update | Reason::Repair) {
+        root.remove_tree(STAGING)?;
+    }
     root.sync_dir(OWN_FOLDER)
 }
 
@@ -272,7 +276,6 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
     }
     root.remove_file_if_there(BASELINE_NEXT)?;
     trash::close(root, journal)?;
-    root.remove_tree(STAGING)?;
     Ok(())
 }
 

@@ -48,10 +48,13 @@ fn accept(state: &Root, digest: Digest, bytes: &[u8]) -> Result<Release, Fault> 
     let manifest = read_torrent(bytes)?;
     swarm::agrees(bytes, &manifest)?;
     state.create_dir_all("releases")?;
-    for (name, _) in state.list("releases")? {
-        state.remove_file_if_there(Path::new("releases").join(name))?;
-    }
     state.write_atomic(kept_torrent(digest), bytes)?;
+    for (name, _) in state.list("releases")? {
+        let path = Path::new("releases").join(name);
+        if path != Path::new(&kept_torrent(digest)) {
+            state.remove_file_if_there(path)?;
+        }
+    }
     Ok(Release {
         digest,
         info_hash: manifest.info_hash,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Effect, Effects, Machine, Now, Prepared, State};
 use crate::engine::backoff;
 use crate::engine::errand::{Errand, Goal};
+use crate::engine::facts::Origin;
 use crate::engine::job::{Checked, Job, Outcome, Planned};
 use crate::model::command::Answer;
 use crate::model::fault::{Fault, FaultKind, Next};
@@ -63,15 +64,17 @@ impl Machine {
                 None => self.fail(errand, Fault::bug("fetched without a plan"), now),
             },
             Outcome::Applied { report, marker } => {
+                // What lay in the folder before the first release was there on purpose.
+                let clean = self.config.auto_clean && self.facts.installed.is_some();
                 self.changed();
                 self.facts.applied(&report, marker);
+                let release = report.release.clone();
                 errand.applied = Some(report);
                 let mut effects = vec![Effect::Remember];
-                effects.extend(match self.facts.installed.clone() {
-                    Some(release) if self.config.auto_clean => {
-                        self.start(errand, Job::Clean { release, dry_run: false })
-                    }
-                    _ => self.finish_applied(errand, now),
+                effects.extend(if clean {
+                    self.start(errand, Job::Clean { release, dry_run: false })
+                } else {
+                    self.finish_applied(errand, now)
                 });
                 effects
             }
@@ -251,6 +254,9 @@ impl Machine {
     pub(super) fn fail(&mut self, mut errand: Errand, fault: Fault, now: Now) -> Effects {
         if matches!(fault.kind, FaultKind::FolderChanged | FaultKind::StateDamaged) {
             self.prepared = None;
+        }
+        if fault.kind == FaultKind::StateDamaged {
+            self.facts.origin = Origin::default();
         }
         if fault.kind == FaultKind::FolderChanged && errand.replans < REPLANS {
             errand.replans += 1;
