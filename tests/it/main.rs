@@ -11,6 +11,7 @@
 
 mod apply;
 mod config;
+mod damage;
 mod e2e;
 mod faulty;
 mod layering;
@@ -19,6 +20,7 @@ mod metainfo;
 mod nginx;
 mod origin;
 mod origin_server;
+mod place;
 mod refusals;
 mod swarm;
 mod torrents;

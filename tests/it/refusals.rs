@@ -1,15 +1,13 @@
 //! The built program against torrents and origins that are wrong: it says why, keeps what is installed,
 //! and does not ask again at once.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
 
 use modsync::origin::metainfo::MAX_BYTES;
 use serde_json::{Value, json};
 
 use crate::faulty::{Behaviour, Faulty};
+use crate::place::Place;
 use crate::torrents::{acceptable, hostile, torrent_of};
 
 #[test]
@@ -123,58 +121,4 @@ fn a_faulty_origin_is_named_and_never_costs_the_installed_release() {
         assert!(words.contains(&says.to_lowercase()), "{words} lacks {says}");
     }
     assert_eq!(place.tree(), before);
-}
-
-/// A place for the program: settings, state, and a pack's folder.
-struct Place {
-    dir: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) {
-        let path = self.path("pack").join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-
-    fn follow(&self, url: &str) {
-        let folder = self.path("pack");
-        let text = format!(
-            "[[pack]]\nurl = {url:?}\nfolder = {folder:?}\n\
-             [network]\ndht = false\nlocal_discovery = false\ntrackers = false\nupnp = false\n"
-        );
-        fs::write(self.path("config.toml"), text).unwrap();
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_modsync"))
-            .args(arguments)
-            .env("MODSYNC_CONFIG", self.path("config.toml"))
-            .env("MODSYNC_STATE", self.path("state"))
-            .output()
-            .unwrap()
-    }
-
-    fn status(&self) -> Value {
-        let output = self.run(&["status", "--json"]);
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()["packs"][0].clone()
-    }
-
-    /// Every file of the pack's folder, our own folder included.
-    fn tree(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        walkdir::WalkDir::new(self.path("pack"))
-            .into_iter()
-            .map(|entry| entry.unwrap().into_path())
-            .filter(|path| path.is_file())
-            .map(|path| (path.clone(), fs::read(&path).unwrap()))
-            .collect()
-    }
 }

@@ -1,0 +1,196 @@
+//! `modsync run`: it follows the origin, takes up settings, gives to others, and ends when it is told to.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::{Tree, World, next_pack, noise, pack};
+use crate::transmission::free_address;
+use crate::world::{LIMIT, Running};
+
+/// How long a running engine may take to end.
+const GRACE: Duration = Duration::from_secs(3);
+
+#[track_caller]
+fn ends_in_time(engine: Running) {
+    let start = Instant::now();
+    engine.sigterm();
+    engine.end(LIMIT).exits(0).says("stopped");
+    assert!(start.elapsed() < GRACE, "it took {:?}", start.elapsed());
+}
+
+fn phase(status: &serde_json::Value) -> &str {
+    status["phase"]["phase"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn it_notices_an_update_and_applies_it_by_itself() {
+    let world = World::new();
+    world.set("auto_apply", "true");
+    world.set("check_interval", "\"10s\"");
+    world.publish(&pack());
+    let engine = world.follow();
+    world.await_status("installed", |status| {
+        phase(status) == "current" && !status["installed"].is_null()
+    });
+    world.has(&pack());
+
+    let seeded = world.publish(&next_pack());
+    let status = world.await_status("updated", |status| {
+        status["installed"]["info_hash"] == seeded.info_hash.as_str() && phase(status) == "current"
+    });
+    world.has(&next_pack());
+    assert_eq!(status["last_apply"]["changed"], 4);
+    assert_eq!(status["offered"], serde_json::Value::Null);
+    assert!(world.origin.take_log().iter().skip(1).all(|request| request.conditional));
+    ends_in_time(engine);
+}
+
+#[test]
+fn without_being_asked_to_apply_it_shows_what_an_update_would_do_and_remembers_it() {
+    let (old, new) = (pack(), next_pack());
+    let world = World::with(&old);
+    let seeded = world.publish(&new);
+    let engine = world.follow();
+    let is_shown = |status: &serde_json::Value| {
+        phase(status) == "update_available" && !status["phase"]["summary"].is_null()
+    };
+    let status = world.await_status("an update", is_shown);
+    assert_eq!(status["phase"]["summary"]["download_bytes"], seeded.layout.needed(&old, &new));
+    world.modsync("sync").exits(1).says("another ModSync is running");
+    ends_in_time(engine);
+    world.has(&old);
+
+    let status = world.status();
+    assert!(is_shown(&status), "forgotten after a restart: {status:#}");
+    world.modsync("apply").exits(0);
+    world.has(&new);
+}
+
+#[test]
+fn sigterm_ends_a_fetch_in_time_and_the_next_start_goes_on() {
+    let (old, new) = (pack(), pack().with("maps/big.map", noise(2, 2_000_000)));
+    let world = World::with(&old);
+    world.set("auto_apply", "true");
+    let seeded = world.publish(&new);
+    world.seeder.limit_upload(Some(300));
+    let engine = world.follow();
+    world.await_status("far enough", |status| {
+        let progress = &status["phase"]["progress"];
+        phase(status) == "fetching" && progress["done"].as_u64() > Some(500_000)
+    });
+    ends_in_time(engine);
+    world.has(&old);
+
+    world.seeder.limit_upload(None);
+    let engine = world.follow();
+    world.await_status("installed", |status| {
+        status["installed"]["info_hash"] == seeded.info_hash.as_str()
+    });
+    world.has(&new);
+    let again = world.seeder.sent(&seeded) - seeded.layout.sent_for(&old, &new);
+    assert!(again <= 65_536, "{again} bytes were sent twice");
+    ends_in_time(engine);
+}
+
+#[test]
+fn sigterm_in_the_middle_of_an_apply_ends_in_time_and_leaves_no_mixture() {
+    let many = |seed: u64| {
+        (0..400).fold(Tree::default(), |tree, n| {
+            tree.with(&format!("{n:03}.dat"), noise(seed + n, 500))
+        })
+    };
+    let (old, new) = (many(0), many(1_000));
+    let world = World::with(&old);
+    world.set("auto_apply", "true");
+    world.publish(&new);
+    let mut engine = world.follow();
+    engine.says("applying");
+    ends_in_time(engine);
+    let now = world.tree();
+    for (path, bytes) in &now.0 {
+        assert!(old.bytes(path) == bytes || new.bytes(path) == bytes, "`{path}` is a mixture");
+    }
+    assert_eq!(now.0.len(), 400);
+    world.modsync("sync").exits(0);
+    world.has(&new);
+}
+
+#[test]
+fn it_takes_up_changed_settings_and_a_broken_edit_keeps_the_old_ones() {
+    let world = World::with(&pack());
+    let engine = world.follow();
+    world.await_status("seeding", |status| !status["seeding"].is_null());
+
+    world.origin.await_requests(1, LIMIT);
+    world.origin.take_log();
+    world.set("check_interval", "\"10s\"");
+    world.origin.await_requests(1, Duration::from_secs(14));
+
+    world.set("seed", "false");
+    world.await_status("no longer seeding", |status| status["seeding"].is_null());
+
+    world.write_settings("auto_aply = true");
+    let end = Instant::now() + LIMIT;
+    let fault = loop {
+        let snapshot = world.modsync("status --json").exits(0).json();
+        if !snapshot["config_fault"].is_null() {
+            break snapshot["config_fault"]["what"].as_str().unwrap().to_owned();
+        }
+        assert!(Instant::now() < end, "a broken edit is not noticed");
+    };
+    let text = fs::read_to_string(world.at("config.toml")).unwrap();
+    let line = text.lines().position(|line| line.contains("auto_aply")).unwrap() + 1;
+    assert!(fault.contains("auto_aply") && fault.contains(&format!("line {line}")), "{fault}");
+    assert!(world.status()["seeding"].is_null(), "a broken edit changed something");
+    world.modsync("status").exits(0).says("auto_aply");
+
+    world.set("seed", "true");
+    world.await_status("seeding again", |status| !status["seeding"].is_null());
+    assert!(world.modsync("status --json").json()["config_fault"].is_null());
+    ends_in_time(engine);
+}
+
+#[test]
+fn other_players_can_fetch_from_it() {
+    let first = World::new();
+    let port = free_address().port();
+    first.set_network("listen_port", &port.to_string());
+    let seeded = first.publish(&pack());
+    first.modsync("sync").exits(0);
+    let engine = first.follow();
+    first.await_status("seeding", |status| !status["seeding"].is_null());
+    let sent = first.seeder.sent(&seeded);
+
+    let second = World::new();
+    second.set("url", &format!("{:?}", first.origin.url()));
+    second.set("peers", &format!("[\"127.0.0.1:{port}\"]"));
+    second.modsync("sync").exits(0);
+
+    second.has(&pack());
+    let total: u64 = seeded.layout.files.iter().map(|(_, length)| length).sum();
+    first.await_status("uploaded", |status| {
+        status["seeding"]["uploaded_bytes"].as_u64() >= Some(total)
+    });
+    assert_eq!(first.seeder.sent(&seeded), sent);
+    ends_in_time(engine);
+}
+
+#[test]
+fn a_pause_lasts_until_it_is_resumed() {
+    let world = World::with(&pack());
+    world.set("auto_apply", "true");
+    world.modsync("pause").exits(0);
+    world.publish(&next_pack());
+    let engine = world.follow();
+    world.await_status("paused", |status| phase(status) == "paused");
+    ends_in_time(engine);
+    world.has(&pack());
+
+    world.modsync("resume").exits(0);
+    let engine = world.follow();
+    world.await_status("updated", |status| {
+        phase(status) == "current" && status["last_apply"]["changed"] == 4
+    });
+    world.has(&next_pack());
+    ends_in_time(engine);
+}

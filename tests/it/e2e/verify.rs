@@ -1,0 +1,119 @@
+//! Damage is found and mended, and nothing else is fetched for it.
+
+use std::fs::{self, File};
+use std::time::SystemTime;
+
+use serde_json::json;
+
+use super::{Tree, World, noise, pack};
+
+/// Damages a file as a failing disk does: nothing but the bytes shows it.
+fn rot(world: &World, damaged: &Tree, path: &str) {
+    let file = world.pack().join(path);
+    let modified = fs::metadata(&file).unwrap().modified().unwrap();
+    fs::write(&file, damaged.bytes(path)).unwrap();
+    File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
+}
+
+#[test]
+fn verify_finds_damage_after_a_restart_and_a_repair_fetches_only_the_bad_pieces() {
+    let pack = pack();
+    let world = World::new();
+    let seeded = world.publish(&pack);
+    world.modsync("sync").exits(0);
+    let damaged = pack.clone().damaged("mods/core.pak").damaged("shaders/water.glsl");
+    rot(&world, &damaged, "mods/core.pak");
+    fs::write(world.pack().join("shaders/water.glsl"), damaged.bytes("shaders/water.glsl"))
+        .unwrap();
+    let before = (world.stamps(), world.seeder.sent(&seeded));
+
+    let found = world.modsync("verify --json").exits(11).json();
+    assert_eq!(
+        found["problems"],
+        json!([
+            { "path": "mods/core.pak", "kind": "corrupt" },
+            { "path": "shaders/water.glsl", "kind": "corrupt" },
+        ])
+    );
+    assert_eq!(found["bad_bytes"], seeded.layout.needed(&damaged, &pack));
+    assert_eq!((world.stamps(), world.seeder.sent(&seeded)), before, "looking changed something");
+
+    let repaired = world.modsync("verify --repair --json").exits(0).json();
+    world.has(&pack);
+    assert_eq!(repaired["repaired"]["downloaded_bytes"], seeded.layout.needed(&damaged, &pack));
+    assert_eq!(world.seeder.sent(&seeded) - before.1, seeded.layout.sent_for(&damaged, &pack));
+    let after = world.stamps();
+    for path in pack.0.keys().filter(|path| pack.0.get(*path) == damaged.0.get(*path)) {
+        assert_eq!(after[path], before.0[path], "{path} was touched");
+    }
+    world.modsync("verify").exits(0);
+}
+
+#[test]
+fn verify_tells_missing_truncated_modified_and_extra_files_apart() {
+    let pack = pack();
+    let world = World::new();
+    let seeded = world.publish(&pack);
+    world.modsync("sync").exits(0);
+    let edited = [pack.bytes("readme.txt"), b" and a note of mine"].concat();
+    let truncated = &pack.bytes("maps/castle.map")[..200_000];
+    let changes = Tree::default()
+        .with("maps/castle.map", truncated)
+        .with("readme.txt", edited.clone())
+        .with("my notes.txt", noise(3, 50));
+    changes.write(&world.pack());
+    fs::remove_file(world.pack().join("mods/graphics.pak")).unwrap();
+    let damaged = pack.clone().without("mods/graphics.pak").and(&changes);
+    let sent = world.seeder.sent(&seeded);
+
+    let found = world.modsync("verify --json").exits(11).json();
+    assert_eq!(
+        found["problems"],
+        json!([
+            { "path": "maps/castle.map", "kind": "truncated" },
+            { "path": "mods/graphics.pak", "kind": "missing" },
+            { "path": "readme.txt", "kind": "modified" },
+        ])
+    );
+    assert_eq!(found["extra"], json!([{ "path": "my notes.txt", "length": 50 }]));
+
+    world.modsync("verify --repair").exits(0);
+    world.has(&pack.clone().with("my notes.txt", damaged.bytes("my notes.txt")));
+    assert!(world.trash_has(&edited), "an edit is lost");
+    assert_eq!(world.seeder.sent(&seeded) - sent, seeded.layout.sent_for(&damaged, &pack));
+}
+
+/// A piece that spans several files does not tell which of them is damaged, if nothing else does. None
+/// of them is passed over, and what turns out to be right stays as it is.
+#[test]
+fn damage_in_a_piece_of_several_files_is_mended_without_touching_the_right_ones() {
+    let pack = pack();
+    let world = World::with(&pack);
+    rot(&world, &pack.clone().damaged("shaders/wind.glsl"), "shaders/wind.glsl");
+    let before = world.stamps();
+
+    world.modsync("verify").exits(11).says("shaders/wind.glsl");
+    world.modsync("verify --repair").exits(0);
+
+    world.has(&pack);
+    let after = world.stamps();
+    for path in pack.0.keys().filter(|path| *path != "shaders/wind.glsl") {
+        assert_eq!(after[path], before[path], "{path} was touched");
+    }
+}
+
+#[test]
+fn an_older_time_alone_is_no_damage() {
+    let world = World::with(&pack());
+    let file = File::options().write(true).open(world.pack().join("readme.txt")).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    drop(file);
+    let before = world.stamps();
+
+    world.modsync("verify").exits(0);
+    world.modsync("sync").exits(0).says("up to date");
+    world.modsync("verify --repair").exits(0);
+
+    assert_eq!(world.tree(), pack());
+    assert_eq!(world.stamps()["readme.txt"], before["readme.txt"]);
+}

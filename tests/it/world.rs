@@ -1,0 +1,377 @@
+//! [`World`]: a player's computer with the built program, an origin, and a seeder that we did not write.
+//!
+//! Everything lies in one temporary folder and talks over loopback; nothing is shared between worlds.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::origin_server::OriginServer;
+use super::torrents::{dict, torrent_of};
+use super::transmission::{Seeded, Transmission, make_torrent};
+use super::tree::{OWN, Stamps, Tree, stamps};
+
+/// What every pack here is called by its torrent; files of the seeder lie below a folder of that name.
+const TITLE: &str = "Pack";
+const PIECE_KIB: u32 = 32;
+/// No command may take longer.
+pub const LIMIT: Duration = Duration::from_secs(90);
+/// How often something is looked at that tells nobody.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A player's computer, an origin and a seeder.
+#[derive(Debug)]
+pub struct World {
+    pub origin: OriginServer,
+    pub seeder: Transmission,
+    pack: RefCell<BTreeMap<&'static str, String>>,
+    network: RefCell<BTreeMap<&'static str, String>>,
+    releases: Cell<u32>,
+    // The last, so that what runs in it has ended when it goes.
+    folder: TempDir,
+}
+
+impl World {
+    /// A player who follows the origin with a folder that does not exist yet.
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("modsync-it-").tempdir().unwrap();
+        let seeder = Transmission::start(&folder.path().join("transmission"));
+        let origin = OriginServer::start();
+        let world = Self {
+            pack: RefCell::default(),
+            network: RefCell::default(),
+            releases: Cell::default(),
+            origin,
+            seeder,
+            folder,
+        };
+        for (key, value) in [
+            ("url", quoted(&world.origin.url())),
+            ("folder", quoted(world.pack().to_str().unwrap())),
+            ("peers", format!("[{}]", quoted(&world.seeder.peer()))),
+        ] {
+            world.pack.borrow_mut().insert(key, value);
+        }
+        for (key, value) in [
+            ("dht", "false"),
+            ("local_discovery", "false"),
+            ("trackers", "false"),
+            ("upnp", "false"),
+            ("give_up_after", "\"40s\""),
+        ] {
+            world.network.borrow_mut().insert(key, value.to_owned());
+        }
+        world.write_settings("");
+        world
+    }
+
+    /// A world in which a release is published and installed.
+    pub fn with(tree: &Tree) -> Self {
+        let world = Self::new();
+        world.publish(tree);
+        world.modsync("sync").exits(0);
+        world.has(tree);
+        world.origin.take_log();
+        world
+    }
+
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    /// The folder that is kept equal to the pack.
+    pub fn pack(&self) -> PathBuf {
+        self.at("player/pack")
+    }
+
+    /// A file of ours inside it.
+    pub fn own(&self, path: &str) -> PathBuf {
+        self.pack().join(OWN).join(path)
+    }
+
+    /// Sets a key of the pack, as TOML.
+    pub fn set(&self, key: &'static str, value: &str) {
+        self.pack.borrow_mut().insert(key, value.to_owned());
+        self.write_settings("");
+    }
+
+    /// Sets a key of the network, as TOML.
+    pub fn set_network(&self, key: &'static str, value: &str) {
+        self.network.borrow_mut().insert(key, value.to_owned());
+        self.write_settings("");
+    }
+
+    /// Writes the settings with a line more in the pack, which may be wrong.
+    pub fn write_settings(&self, line: &str) {
+        let lines = |keys: &BTreeMap<_, _>| {
+            let lines = keys.iter().map(|(key, value)| format!("{key} = {value}"));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        let text = format!(
+            "[[pack]]\n{}\n{line}\n[network]\n{}\n",
+            lines(&self.pack.borrow()),
+            lines(&self.network.borrow())
+        );
+        let new = self.at("config.new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.at("config.toml")).unwrap();
+    }
+
+    /// Publishes a release and seeds it.
+    pub fn publish(&self, tree: &Tree) -> Seeded {
+        let (torrent, seeded) = self.prepare(tree);
+        self.origin.publish(torrent);
+        seeded
+    }
+
+    /// Makes a release and seeds it; nobody is told of it.
+    pub fn prepare(&self, tree: &Tree) -> (Vec<u8>, Seeded) {
+        self.releases.set(self.releases.get() + 1);
+        let folder = self.at(&format!("releases/{}", self.releases.get()));
+        tree.write(&folder.join(TITLE));
+        let torrent = torrent(tree, &folder.join(TITLE));
+        let seeded = self.seeder.seed(&torrent, &folder);
+        (torrent, seeded)
+    }
+
+    /// Runs the program to its end.
+    #[track_caller]
+    pub fn modsync(&self, arguments: &str) -> Ran {
+        self.spawn(arguments).end(LIMIT)
+    }
+
+    /// Starts the program.
+    #[track_caller]
+    pub fn spawn(&self, arguments: &str) -> Running {
+        if ["sync", "apply", "verify", "run"].iter().any(|verb| arguments.starts_with(verb)) {
+            self.seeder.await_silence();
+        }
+        let (home, temporary) = (self.at("home"), self.at("tmp"));
+        fs::create_dir_all(&home).unwrap();
+        fs::create_dir_all(&temporary).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_modsync"));
+        command.args(arguments.split_whitespace());
+        command.arg("--config").arg(self.at("config.toml"));
+        command.arg("--state").arg(self.at("state"));
+        command.env_clear().env("HOME", home).env("TMPDIR", temporary);
+        command.current_dir(self.folder.path());
+        Running::start(command)
+    }
+
+    /// Starts an engine that follows the origin.
+    #[track_caller]
+    pub fn follow(&self) -> Running {
+        let mut engine = self.spawn("run");
+        engine.says(" running ");
+        engine
+    }
+
+    /// What the pack does, as `status --json` shows it.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        self.modsync("status --json").exits(0).json()["packs"][0].clone()
+    }
+
+    /// Waits until the running engine shows this of the pack.
+    #[track_caller]
+    pub fn await_status(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let status = self.status();
+            if is_so(&status) {
+                return status;
+            }
+            assert!(Instant::now() < end, "never {what}: {status:#}");
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// The pack's folder without our own part of it.
+    pub fn tree(&self) -> Tree {
+        Tree::read(&self.pack())
+    }
+
+    /// All of the pack's folder, our own part of it included.
+    pub fn stamps(&self) -> Stamps {
+        stamps(&self.pack())
+    }
+
+    /// Asserts that the folder has these files, and no others.
+    #[track_caller]
+    pub fn has(&self, tree: &Tree) {
+        let difference = self.tree().difference(tree);
+        assert!(difference.is_empty(), "not as they should be: {difference:#?}");
+    }
+
+    /// Whether a file with these bytes lies in the trash.
+    pub fn trash_has(&self, bytes: &[u8]) -> bool {
+        let trash = self.own("trash");
+        trash.exists() && Tree::read(&trash).0.values().any(|kept| kept == bytes)
+    }
+}
+
+/// `transmission-create` leaves empty files out: a pack that has some gets a torrent of our own making.
+fn torrent(tree: &Tree, folder: &Path) -> Vec<u8> {
+    if tree.0.values().all(|bytes| !bytes.is_empty()) {
+        return make_torrent(folder, PIECE_KIB);
+    }
+    let files: Vec<_> = tree.0.iter().map(|(path, bytes)| (&path[..], &bytes[..])).collect();
+    let torrent = torrent_of(TITLE, PIECE_KIB as usize * 1024, &files);
+    // Without the tracker that it names.
+    dict([("info", torrent.info())]).encode()
+}
+
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    #[track_caller]
+    pub fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "\n{}{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        let said = self.stdout.contains(text) || self.stderr.contains(text);
+        assert!(said, "it does not say `{text}`:\n{}{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("{e}:\n{}{}", self.stdout, self.stderr))
+    }
+}
+
+/// A command that is running. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    process: Child,
+    lines: Receiver<Line>,
+    stdout: String,
+    stderr: String,
+}
+
+#[derive(Debug)]
+enum Line {
+    Out(String),
+    Err(String),
+}
+
+impl Running {
+    #[track_caller]
+    fn start(mut command: Command) -> Self {
+        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = piped.spawn().unwrap();
+        let (sender, lines) = channel();
+        pass_on(process.stdout.take().unwrap(), Line::Out, sender.clone());
+        pass_on(process.stderr.take().unwrap(), Line::Err, sender);
+        Self { process, lines, stdout: String::new(), stderr: String::new() }
+    }
+
+    /// Waits until it says this, and gives the line.
+    #[track_caller]
+    pub fn says(&mut self, text: &str) -> String {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let line = match self.next_line(end) {
+                Ok(line) => line,
+                Err(why) => {
+                    panic!("{why} and never says `{text}`:\n{}{}", self.stdout, self.stderr)
+                }
+            };
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Asks it to end, as a system does when it shuts down.
+    pub fn sigterm(&self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Ends it as a power cut does.
+    pub fn sigkill(mut self) -> Ran {
+        let _ = self.process.kill();
+        self.end(LIMIT)
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn end(mut self, limit: Duration) -> Ran {
+        let end = Instant::now() + limit;
+        loop {
+            match self.next_line(end) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    let _ = self.process.kill();
+                    panic!("still running after {limit:?}:\n{}{}", self.stdout, self.stderr);
+                }
+            }
+        }
+        let code = self.process.wait().unwrap().code();
+        Ran {
+            code,
+            stdout: std::mem::take(&mut self.stdout),
+            stderr: std::mem::take(&mut self.stderr),
+        }
+    }
+
+    fn next_line(&mut self, end: Instant) -> Result<String, RecvTimeoutError> {
+        let left = end.saturating_duration_since(Instant::now());
+        let (line, said) = match self.lines.recv_timeout(left)? {
+            Line::Out(line) => (line, &mut self.stdout),
+            Line::Err(line) => (line, &mut self.stderr),
+        };
+        said.push_str(&line);
+        Ok(line)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn pass_on(from: impl Read + Send + 'static, as_line: fn(String) -> Line, to: Sender<Line>) {
+    thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line).into_owned();
+            line.clear();
+            if to.send(as_line(text)).is_err() {
+                break;
+            }
+        }
+    });
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# The one test command: installs what the tests need where it is missing (Debian, Ubuntu), then runs all of
+# them. Arguments go to the test program (`tests/run.sh e2e::`, `tests/run.sh --nocapture`);
+# `--nightly` asks for the long tests as well.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# What a test starts → the package that has it.
+declare -A parts=(
+    [transmission-daemon]=transmission-daemon
+    [transmission-create]=transmission-cli
+    [nginx]=nginx-light
+)
+
+install_missing() {
+    local missing=() part
+    for part in "${!parts[@]}"; do
+        command -v "$part" >/dev/null || missing+=("${parts[$part]}")
+    done
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+    [ ${#missing[@]} -gt 0 ] || return 0
+
+    echo "installing for the tests: ${missing[*]}"
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    "${as_root[@]}" bash -s -- "${missing[@]}" <<'ROOT'
+set -euo pipefail
+export DEBIAN_FRONTEND=noninteractive
+# These packages start services of their own as soon as they are installed; the tests need only the programs.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+fi
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+# Nor shall they start with the system from now on.
+if command -v systemctl >/dev/null; then
+    for package in "$@"; do
+        case "$package" in
+            transmission-daemon) systemctl disable --quiet transmission-daemon || true ;;
+            nginx-light) systemctl disable --quiet nginx || true ;;
+        esac
+    done
+fi
+ROOT
+}
+
+arguments=()
+for argument in "$@"; do
+    case "$argument" in
+        --nightly) export MODSYNC_TESTS=nightly ;;
+        *) arguments+=("$argument") ;;
+    esac
+done
+
+# Debian keeps nginx where only root looks.
+PATH="$PATH:/usr/sbin:/sbin"
+install_missing
+# Tests wait for other programs more than they compute.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
+cargo test --locked -- "${arguments[@]}"
