@@ -6,7 +6,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    clippy::print_stderr
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::unnecessary_wraps
 )]
 
 mod apply;

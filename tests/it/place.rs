@@ -34,10 +34,10 @@ impl Place {
     }
 
     pub fn follow(&self, url: &str) {
-        let folder = self.path("pack");
         let text = format!(
-            "[[pack]]\nurl = {url:?}\nfolder = {folder:?}\n\
-             [network]\ndht = false\nlocal_discovery = false\ntrackers = false\nupnp = false\n"
+            "[[pack]]\nurl = {url:?}\nfolder = '{}'\n\
+             [network]\ndht = false\nlocal_discovery = false\ntrackers = false\nupnp = false\n",
+            self.path("pack").display()
         );
         fs::write(self.path("config.toml"), text).unwrap();
     }

@@ -68,9 +68,10 @@ fn check_refuses_every_hostile_torrent_and_the_installed_release_stays() {
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", case.name);
         // What is too large never gets as far as the parser.
-        let (kind, says) = match is_too_large {
-            true => ("origin_refused", "larger than"),
-            false => ("bad_metainfo", case.says),
+        let (kind, says) = if is_too_large {
+            ("origin_refused", "larger than")
+        } else {
+            ("bad_metainfo", case.says)
         };
         assert_eq!(answer["kind"], json!(kind), "{}: {answer}", case.name);
         let reason = answer["error"].as_str().unwrap();
