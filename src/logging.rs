@@ -1,5 +1,6 @@
 //! Where our own words go: standard error, and for a service a file that is rotated by size.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -45,7 +46,8 @@ pub fn start(audience: Audience, folder: Option<&Path>) -> anyhow::Result<()> {
             anyhow::Ok(fmt::layer().with_ansi(false).with_writer(Mutex::new(rotate)))
         })
         .transpose()?;
-    let shown = fmt::layer().with_target(false).with_writer(std::io::stderr);
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let shown = fmt::layer().with_target(false).with_ansi(coloured).with_writer(std::io::stderr);
     // A second start, as in a test, keeps the first.
     let _ = tracing_subscriber::registry().with(filter).with(shown).with(file).try_init();
     Ok(())

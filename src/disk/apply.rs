@@ -11,11 +11,12 @@ use std::path::Path;
 use super::baseline::{self, Baseline};
 use super::fs::{FsError, Kind, Root, Stat, hint};
 use super::journal::{self, Journal, Reason, Step};
-use super::layout::{BASELINE, BASELINE_NEXT, JOURNAL, OWN_FOLDER, STAGING};
+use super::layout::{self, BASELINE, BASELINE_NEXT, JOURNAL, OWN_FOLDER};
 use super::record::Loaded;
 use super::trash;
 use super::verify::Cancel;
 use crate::model::fault::{Fault, FaultKind};
+use crate::model::path::ancestors;
 
 /// How an apply ended without failing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +35,7 @@ pub fn apply(
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Applied, Fault> {
-    if journal::is_there(root)? {
-        let what = format!("an earlier change of `{}` is not finished", root.path().display());
-        return Err(Fault::new(FaultKind::FolderChanged, what, "ModSync finishes it first."));
-    }
+    check_targets(root, journal)?;
     root.create_dir_all(journal.folder())?;
     // What an apply that failed early left must not become the baseline of this one.
     root.remove_file_if_there(BASELINE_NEXT)?;
@@ -46,6 +44,8 @@ pub fn apply(
         baseline::save(root, BASELINE_NEXT, next)?;
     }
     journal::save(root, journal)?;
+    // Should the journal be damaged, its trash entry still knows what it holds.
+    trash::note(root, journal)?;
     if let Err(fault) = preserve(root, journal) {
         abandon(root, journal)?;
         return Err(fault);
@@ -59,28 +59,34 @@ pub enum Recovered {
     Nothing,
     Finished(Box<Journal>),
     Interrupted,
-    /// New content was damaged: everything was put back.
+    /// New content was lost or damaged: everything was put back.
     PutBack(Box<Journal>),
     /// The journal itself was damaged and put aside. Each file is old or new; a scan finds out which.
     JournalDamaged,
 }
 
-/// Finishes what a crash cut off, or puts it back when the new content is damaged.
+/// Finishes what a crash cut off, or puts it back when the new content is lost or damaged.
 pub fn recover(
     root: &Root,
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Recovered, Fault> {
     let journal = match journal::load(root)? {
+        Loaded::Value(journal) => journal,
         Loaded::Absent => {
             root.remove_file_if_there(BASELINE_NEXT)?;
             trash::drop_unused(root)?;
             return Ok(Recovered::Nothing);
         }
-        Loaded::Damaged(_) => return Ok(Recovered::JournalDamaged),
-        Loaded::Value(journal) => journal,
+        Loaded::Damaged(_) => {
+            root.remove_file_if_there(BASELINE_NEXT)?;
+            return Ok(Recovered::JournalDamaged);
+        }
     };
-    if !can_go_forward(root, &journal)? {
+    // Somebody may have emptied the trash to make room.
+    root.create_dir_all(journal.folder())?;
+    let all_taken = journal.new_baseline && root.stat(BASELINE_NEXT)?.is_none();
+    if !all_taken && !can_go_forward(root, &journal)? {
         roll_back(root, &journal)?;
         return Ok(Recovered::PutBack(Box::new(journal)));
     }
@@ -89,6 +95,35 @@ pub fn recover(
         Applied::Finished => Recovered::Finished(Box::new(journal)),
         Applied::Interrupted => Recovered::Interrupted,
     })
+}
+
+/// Whether the folder is as it was when the steps were worked out, and the new content is there.
+fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
+    if journal::is_there(root)? {
+        let what = format!("an earlier change of `{}` is not finished", root.path().display());
+        return Err(Fault::new(FaultKind::FolderChanged, what, "ModSync finishes it first."));
+    }
+    for step in &journal.steps {
+        let as_planned = match step {
+            Step::Remove { path, was, .. } => {
+                root.stat(path)?.is_some_and(|stat| was.looks_like(stat))
+            }
+            Step::Put { path, from, looks, was, .. } => {
+                let obstacle = root.stat(path)?.filter(|stat| stat.is_file());
+                obstacle == *was && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat))
+            }
+            Step::Clear { .. }
+            | Step::Prune { .. }
+            | Step::MakeDir { .. }
+            | Step::Restore { .. } => true,
+        };
+        if !as_planned {
+            let what = format!("`{}` changed while ModSync worked", target(step));
+            let hint = "ModSync looks at the folder again by itself.";
+            return Err(Fault::new(FaultKind::FolderChanged, what, hint));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a second name can be given to a file in this folder.
@@ -120,8 +155,13 @@ fn preserve(root: &Root, journal: &Journal) -> Result<(), Fault> {
         };
         let kept = journal.kept(to);
         let is_file = root.stat(path)?.is_some_and(Stat::is_file);
-        if is_file && root.stat(&kept)?.is_none() {
-            root.hard_link(path, &kept).map_err(|e| refused(e, path.as_ref()))?;
+        if !is_file || root.stat(&kept)?.is_some() {
+            continue;
+        }
+        match root.hard_link(path, &kept) {
+            // Some systems let only a file's owner give it a second name; it is moved instead, later.
+            Err(e) if !root.is_locked(path, &e) => {}
+            result => result.map_err(|e| refused(e, path.as_ref()))?,
         }
     }
     root.sync_dir(journal.folder())?;
@@ -151,17 +191,20 @@ fn roll_forward(
         touched.insert(parent(step).to_owned());
         progress(done as u64 + 1);
     }
+    sync_folders(root, journal, touched)?;
+    finish(root, journal)?;
+    Ok(Applied::Finished)
+}
+
+/// Makes the names in the changed folders durable, as far as these folders are still there.
+fn sync_folders(root: &Root, journal: &Journal, touched: BTreeSet<String>) -> Result<(), FsError> {
     for folder in touched {
-        if root
-            .stat(&folder)
-            .is_ok_and(|s| folder.is_empty() || s.is_some_and(|s| s.kind == Kind::Dir))
-        {
+        let there = folder.is_empty() || root.stat(&folder)?.is_some_and(|s| s.kind == Kind::Dir);
+        if there {
             root.sync_dir(&folder)?;
         }
     }
-    root.sync_dir(journal.folder())?;
-    finish(root, journal)?;
-    Ok(Applied::Finished)
+    root.sync_dir(journal.folder())
 }
 
 fn finish(root: &Root, journal: &Journal) -> Result<(), FsError> {
@@ -170,8 +213,8 @@ fn finish(root: &Root, journal: &Journal) -> Result<(), FsError> {
         root.sync_dir(OWN_FOLDER)?;
     }
     trash::close(root, journal)?;
-    if matches!(journal.reason, Reason::Update | Reason::Repair) {
-        root.remove_tree(STAGING)?;
+    if let (Reason::Update | Reason::Repair, Some(release)) = (journal.reason, &journal.release) {
+        root.remove_tree(layout::staging(release.info_hash))?;
     }
     root.sync_dir(OWN_FOLDER)
 }
@@ -203,9 +246,13 @@ fn take(root: &Root, journal: &Journal, step: &Step) -> Result<(), Fault> {
         Step::Prune { path } => {
             root.remove_dir_if_empty(path)?;
         }
-        Step::MakeDir { path } => root.create_dir_all(path)?,
+        Step::MakeDir { path, to } => make_dir(root, journal, path, *to)?,
         Step::Restore { path, from } => {
-            if root.stat(from)?.is_some() && root.stat(path)?.is_none() {
+            if root.stat(from)?.is_some()
+                && root.stat(path)?.is_none()
+                && trash::has_room(root, path)?
+            {
+                root.create_dir_all(ancestors(path).next().unwrap_or_default())?;
                 root.rename(from, path)?;
             }
         }
@@ -222,11 +269,7 @@ fn take(root: &Root, journal: &Journal, step: &Step) -> Result<(), Fault> {
 /// now: nothing is overwritten that is not kept.
 fn put(root: &Root, journal: &Journal, path: &Path, from: &str, to: u32) -> Result<(), Fault> {
     if root.stat(path)?.is_some() && !root.same_file(path, journal.kept(to))? {
-        let kept = if root.stat(journal.kept(to))?.is_none() {
-            journal.kept(to)
-        } else {
-            journal.kept_newcomer(to)
-        };
+        let kept = free_place(root, journal, to)?;
         if !(journal.links && root.hard_link(path, &kept).is_ok()) {
             root.rename(path, &kept).map_err(|e| refused(e, path))?;
         }
@@ -236,14 +279,48 @@ fn put(root: &Root, journal: &Journal, path: &Path, from: &str, to: u32) -> Resu
     Ok(())
 }
 
-/// Whether every file still to be put is there as it was when it was verified.
+/// Makes a folder and those it lies in. A file or link in their place goes to the trash.
+fn make_dir(root: &Root, journal: &Journal, path: &str, to: u32) -> Result<(), Fault> {
+    let mut folders: Vec<&str> = ancestors(path).collect();
+    folders.reverse();
+    folders.push(path);
+    for folder in folders {
+        if root.stat(folder)?.is_some_and(|stat| stat.kind != Kind::Dir) {
+            let kept = free_place(root, journal, to)?;
+            root.rename(folder, kept).map_err(|e| refused(e, Path::new(folder)))?;
+        }
+    }
+    root.create_dir_all(path)?;
+    Ok(())
+}
+
+/// A place in the trash for a step's file where nothing lies yet.
+fn free_place(root: &Root, journal: &Journal, to: u32) -> Result<String, FsError> {
+    let places = std::iter::once(journal.kept(to)).chain(journal.kept_newcomers(to));
+    for place in places {
+        if root.stat(&place)?.is_none() {
+            return Ok(place);
+        }
+    }
+    Ok(journal.kept(to))
+}
+
+/// Whether no file still to be put is lost or damaged. One that is gone from staging was put, unless
+/// the old file still stands in its place; what the user did to it since is not our concern.
 fn can_go_forward(root: &Root, journal: &Journal) -> Result<bool, FsError> {
     for step in &journal.steps {
-        if let Step::Put { path, from, looks, .. } = step {
-            let ready = root.stat(from)?.is_some_and(|stat| looks.looks_like(stat));
-            if !ready && !root.stat(path)?.is_some_and(|stat| looks.looks_like(stat)) {
-                return Ok(false);
+        let Step::Put { path, from, looks, was, to } = step else { continue };
+        let lost = match root.stat(from)? {
+            Some(staged) => !looks.looks_like(staged),
+            None => {
+                let now = root.stat(path)?;
+                let is_old =
+                    now.is_some() && (now == *was || root.same_file(path, journal.kept(*to))?);
+                is_old && !now.is_some_and(|stat| looks.looks_like(stat))
             }
+        };
+        if lost {
+            return Ok(false);
         }
     }
     Ok(true)
@@ -262,18 +339,18 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
                 }
                 put_back(root, &journal.kept(*to), path.as_ref())?;
             }
-            Step::MakeDir { path } => {
+            Step::MakeDir { path, to } => {
                 root.remove_dir_if_empty(path)?;
+                put_back(root, &journal.kept(*to), Path::new(path))?;
             }
             // Putting a file back makes the folders it needs.
             Step::Prune { .. } => {}
-            Step::Restore { path, from } => {
-                if root.stat(from)?.is_none() {
-                    root.rename(path, from)?;
-                }
-            }
+            // What came out of the trash stays where the user has it now.
+            Step::Restore { .. } => {}
         }
     }
+    let touched = journal.steps.iter().map(|step| parent(step).to_owned()).collect();
+    sync_folders(root, journal, touched)?;
     root.remove_file_if_there(BASELINE_NEXT)?;
     trash::close(root, journal)?;
     Ok(())
@@ -295,16 +372,20 @@ fn put_back(root: &Root, kept: &str, path: &Path) -> Result<(), FsError> {
     }
 }
 
-/// The folder whose names a step changes; empty for the pack's folder itself.
-fn parent(step: &Step) -> &str {
-    let path = match step {
+/// What a step changes.
+fn target(step: &Step) -> &str {
+    match step {
         Step::Remove { path, .. } | Step::Put { path, .. } => path.as_str(),
         Step::Clear { path, .. }
         | Step::Prune { path }
-        | Step::MakeDir { path }
+        | Step::MakeDir { path, .. }
         | Step::Restore { path, .. } => path,
-    };
-    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+    }
+}
+
+/// The folder whose names a step changes; empty for the pack's folder itself.
+fn parent(step: &Step) -> &str {
+    ancestors(target(step)).next().unwrap_or_default()
 }
 
 /// A file that cannot be taken away is, as far as we can know, in use.

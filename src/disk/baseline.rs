@@ -20,6 +20,9 @@ pub struct Baseline {
     pub files: BTreeMap<RelPath, Installed>,
     /// The trash entry of the apply that made this baseline; a rollback undoes it.
     pub applied_as: Option<String>,
+    /// The release the user went back from, if this one was put back. It is not applied by itself.
+    #[serde(default)]
+    pub went_back_from: Option<Release>,
 }
 
 /// How a file looked when its bytes were known to be right.

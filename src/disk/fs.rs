@@ -221,6 +221,13 @@ impl Root {
             .map_err(|e| self.error("keep", from, e))
     }
 
+    /// Whether a file refused an operation because it is locked (in use, immutable), and not because
+    /// of whose it is: only a locked one cannot be opened for writing either.
+    pub fn is_locked(&self, path: impl AsRef<Path>, refusal: &FsError) -> bool {
+        let is_locked = |e: &FsError| e.kind() == FaultKind::FileInUse;
+        is_locked(refusal) && self.open_existing(path).is_err_and(|e| is_locked(&e))
+    }
+
     /// Whether two names are one file.
     pub fn same_file(&self, a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<bool> {
         let id = |path: &Path| match self.at(path, |dir, name| dir.symlink_metadata(name)) {

@@ -31,6 +31,8 @@ pub struct Journal {
     pub before: Option<Release>,
     /// Whether a second name can be given to a file here, which makes a replacement leave no gap.
     pub links: bool,
+    /// Whether the baseline changes with it.
+    pub new_baseline: bool,
     pub steps: Vec<Step>,
 }
 
@@ -54,8 +56,8 @@ pub enum Step {
     Clear { path: String, kind: Kind, length: u64, to: u32 },
     /// Removes a folder if it is empty.
     Prune { path: String },
-    /// Makes a folder.
-    MakeDir { path: String },
+    /// Makes a folder; what stands in its way goes to the trash.
+    MakeDir { path: String, to: u32 },
     /// Moves something out of the trash, if nothing stands in its place.
     Restore { path: String, from: String },
     /// Puts new content in place; what stood there goes to the trash.
@@ -73,16 +75,16 @@ impl Journal {
         format!("{TRASH}/{}/{to}", self.id)
     }
 
-    /// Where a step keeps a file that appeared in its way between plan and step.
-    pub fn kept_newcomer(&self, to: u32) -> String {
-        format!("{TRASH}/{}/{to}.new", self.id)
+    /// Where a step keeps files that appeared in its way between plan and step, one after the other.
+    pub fn kept_newcomers(&self, to: u32) -> impl Iterator<Item = String> {
+        let kept = self.kept(to);
+        (1..).map(move |nth| format!("{kept}.new{nth}"))
     }
 }
 
 /// The steps that carry out a plan: first what goes, then what is in the way, then what comes.
 pub fn steps_of(plan: &Plan, staged: &Staged) -> Vec<Step> {
-    let mut to = 0..;
-    let mut next = || to.next().unwrap_or(u32::MAX);
+    let mut next = numbers();
     let removes = plan.remove.iter().map(|(path, stat)| Step::Remove {
         path: path.clone(),
         was: Installed::from(*stat),
@@ -96,7 +98,7 @@ pub fn steps_of(plan: &Plan, staged: &Staged) -> Vec<Step> {
         length: 0,
         to: next(),
     }));
-    steps.extend(make_dirs(staged.files.keys()));
+    steps.extend(make_dirs(staged.files.keys(), &mut next));
     steps.extend(staged.files.iter().map(|(path, file)| Step::Put {
         path: path.clone(),
         from: file.from.clone(),
@@ -105,6 +107,12 @@ pub fn steps_of(plan: &Plan, staged: &Staged) -> Vec<Step> {
         to: next(),
     }));
     steps
+}
+
+/// Numbers for what the steps of one journal keep.
+pub(super) fn numbers() -> impl FnMut() -> u32 {
+    let mut numbers = 0..;
+    move || numbers.next().unwrap_or(u32::MAX)
 }
 
 /// The steps that move extras to the trash.
@@ -118,57 +126,21 @@ pub fn steps_of_clean(extras: &BTreeMap<String, Stat>) -> Vec<Step> {
     clears.chain(prunes(extras.keys().map(String::as_str))).collect()
 }
 
-/// The steps that take back what `done` did. `look` says what stands at a path now; `None` is
-/// returned when the trash no longer has all that is needed.
-pub fn steps_back(
-    done: &Journal,
-    look: &dyn Fn(&str) -> Result<Option<Stat>, FsError>,
-) -> Result<Option<Vec<Step>>, FsError> {
-    let (mut removes, mut restores, mut puts) = (Vec::new(), Vec::new(), Vec::new());
-    for (step, to) in done.steps.iter().zip(0..) {
-        match step {
-            Step::Put { path, looks, was: None, to: kept, .. }
-                if look(&done.kept(*kept))?.is_none() =>
-            {
-                removes.push(Step::Remove { path: path.clone(), was: *looks, to });
-            }
-            Step::Put { path, to: kept, .. } | Step::Remove { path, to: kept, .. } => {
-                let from = done.kept(*kept);
-                let Some(stat) = look(&from)? else { return Ok(None) };
-                let (looks, was) = (Installed::from(stat), look(path.as_str())?);
-                puts.push((path, Step::Put { path: path.clone(), from, looks, was, to }));
-            }
-            Step::Clear { path, to, .. } => {
-                restores.push(Step::Restore { path: path.clone(), from: done.kept(*to) });
-            }
-            Step::Prune { .. } | Step::MakeDir { .. } | Step::Restore { .. } => {}
-        }
-    }
-    let emptied = removes.iter().filter_map(|step| match step {
-        Step::Remove { path, .. } => Some(path.as_str()),
-        Step::Clear { .. }
-        | Step::Prune { .. }
-        | Step::MakeDir { .. }
-        | Step::Restore { .. }
-        | Step::Put { .. } => None,
-    });
-    let prunes = prunes(emptied);
-    let dirs = make_dirs(puts.iter().map(|(path, _)| *path));
-    let puts = puts.iter().map(|(_, step)| step.clone());
-    Ok(Some(removes.into_iter().chain(prunes).chain(restores).chain(dirs).chain(puts).collect()))
-}
-
 /// Removes the folders of these paths where they are left empty, the deepest first.
-fn prunes<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<Step> {
+pub(super) fn prunes<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<Step> {
     let mut folders: Vec<&str> = paths.flat_map(ancestors).collect();
     folders.sort_unstable_by_key(|folder| (Reverse(folder.matches('/').count()), *folder));
     folders.dedup();
     folders.into_iter().map(|path| Step::Prune { path: path.to_owned() }).collect()
 }
 
-fn make_dirs<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Vec<Step> {
+/// Makes the folders that these files need.
+pub(super) fn make_dirs<'a>(
+    paths: impl Iterator<Item = &'a RelPath>,
+    next: &mut dyn FnMut() -> u32,
+) -> Vec<Step> {
     let folders: BTreeSet<&str> = paths.filter_map(|path| path.ancestors().next()).collect();
-    folders.into_iter().map(|path| Step::MakeDir { path: path.to_owned() }).collect()
+    folders.into_iter().map(|path| Step::MakeDir { path: path.to_owned(), to: next() }).collect()
 }
 
 impl Reason {

@@ -346,9 +346,7 @@ fn guard(
         );
         return Some(Fault::new(FaultKind::UnrelatedRelease, what, hint));
     }
-    let too_many = removed as u64 > policy.max_removed_files
-        || removed * 100 > installed.len() * usize::from(policy.max_removed_percent);
-    too_many.then(|| {
+    policy.is_too_many(removed, installed.len()).then(|| {
         let what = format!("the new release removes {removed} of {} files", installed.len());
         Fault::new(FaultKind::MassRemoval, what, hint)
     })

@@ -4,6 +4,8 @@
 //! as its `record`, and the `baseline` that held before. Emptying the trash is the only place where
 //! bytes of the user are deleted, and it goes by age and size alone.
 
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::time::{Duration, SystemTime};
 
 use super::baseline::Baseline;
@@ -13,6 +15,9 @@ use super::layout::{BASELINE, JOURNAL, TRASH};
 use super::record;
 use crate::model::path::ancestors;
 use crate::model::report::{FileLine, RestoreReport, TrashEntry};
+
+/// How many files that appeared in the way of one step are looked for.
+const NEWCOMERS: usize = 4;
 
 /// A file in the trash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +86,7 @@ pub fn restore(root: &Root, id: &str) -> Result<Option<RestoreReport>, FsError> 
 }
 
 /// Whether no file stands where `path` needs a folder.
-fn has_room(root: &Root, path: &str) -> Result<bool, FsError> {
+pub(super) fn has_room(root: &Root, path: &str) -> Result<bool, FsError> {
     for folder in ancestors(path) {
         if root.stat(folder)?.is_some_and(|stat| stat.kind != Kind::Dir) {
             return Ok(false);
@@ -132,6 +137,11 @@ pub(super) fn keep_baseline(root: &Root, journal: &Journal) -> Result<(), FsErro
     }
 }
 
+/// Gives an entry its record as soon as its change begins.
+pub(super) fn note(root: &Root, journal: &Journal) -> Result<(), FsError> {
+    record::save(root, format!("{}/record", journal.folder()), journal)
+}
+
 /// Puts the journal of a finished change away as the record of its entry.
 pub(super) fn close(root: &Root, journal: &Journal) -> Result<(), FsError> {
     if root.stat(JOURNAL)?.is_some() {
@@ -178,18 +188,22 @@ fn records(root: &Root) -> Result<Vec<Journal>, FsError> {
 
 /// The files of an entry that are still in it.
 fn kept(root: &Root, journal: &Journal) -> Result<Vec<Kept>, FsError> {
+    let names: BTreeMap<OsString, Stat> = root.list(journal.folder())?.into_iter().collect();
     let mut files = Vec::new();
     for step in &journal.steps {
         let (path, to) = match step {
             Step::Remove { path, to, .. } | Step::Put { path, to, .. } => (path.as_str(), *to),
             Step::Clear { path, to, .. } => (path.as_str(), *to),
-            Step::Prune { .. } | Step::MakeDir { .. } | Step::Restore { .. } => continue,
+            Step::MakeDir { path, to } => (path.as_str(), *to),
+            Step::Prune { .. } | Step::Restore { .. } => continue,
         };
-        for at in [journal.kept(to), journal.kept_newcomer(to)] {
-            if let Some(stat) = root.stat(&at)? {
-                let length = length_of(root, &at, stat)?;
-                files.push(Kept { at, path: path.to_owned(), length });
-            }
+        let places =
+            std::iter::once(journal.kept(to)).chain(journal.kept_newcomers(to).take(NEWCOMERS));
+        for at in places {
+            let name = at.rsplit_once('/').map_or("", |(_, name)| name);
+            let Some(stat) = names.get(OsStr::new(name)) else { continue };
+            let length = length_of(root, &at, *stat)?;
+            files.push(Kept { at, path: path.to_owned(), length });
         }
     }
     Ok(files)

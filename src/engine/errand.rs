@@ -1,6 +1,7 @@
 //! [`Errand`]: what a command or the clock asked for, carried out as a chain of jobs.
 
 use crate::model::command::Command;
+use crate::model::fault::{FaultKind, Next};
 use crate::model::report::{ApplyReport, VerifyReport};
 
 /// Whoever waits for an answer.
@@ -14,10 +15,11 @@ pub(super) enum Goal {
     Follow,
     Check,
     Plan,
-    /// Make the folder equal to the newest release.
+    /// Make the folder equal to the newest release, `even_held` if the user went back from it.
     Update {
         check: bool,
         approve: bool,
+        even_held: bool,
     },
     Verify {
         repair: bool,
@@ -53,8 +55,8 @@ impl Goal {
         match command {
             Command::Check => Self::Check,
             Command::Plan => Self::Plan,
-            Command::Sync => Self::Update { check: true, approve: false },
-            Command::Apply { approve } => Self::Update { check: false, approve },
+            Command::Sync => Self::Update { check: true, approve: false, even_held: false },
+            Command::Apply { approve } => Self::Update { check: false, approve, even_held: true },
             Command::Verify { repair } => Self::Verify { repair },
             Command::Clean { dry_run } => Self::Clean { dry_run },
             Command::Rollback => Self::Rollback,
@@ -65,18 +67,35 @@ impl Goal {
         }
     }
 
-    /// What is tried again after a fault that passes; what only a person asks for is not.
-    pub fn retried(&self) -> Option<Self> {
-        match self {
+    /// What is tried again after a fault that passes; what only a person asks for is not. A cause on
+    /// this machine is no reason to ask the origin.
+    pub fn retried(&self, fault: FaultKind) -> Option<Self> {
+        let check = !matches!(fault.next(), Next::Watch(_));
+        match *self {
             Self::Recover => Some(Self::Recover),
             Self::Follow | Self::Check | Self::Plan => Some(Self::Follow),
-            Self::Update { approve, .. } => Some(Self::Update { check: false, approve: *approve }),
+            Self::Update { approve, even_held, .. } => {
+                Some(Self::Update { check, approve, even_held })
+            }
             Self::Verify { repair: true } => Some(Self::Verify { repair: true }),
             Self::Verify { repair: false }
             | Self::Clean { .. }
             | Self::Rollback
             | Self::Trash
             | Self::Restore { .. } => None,
+        }
+    }
+
+    /// Whether reaching it ends the wait for another try after this fault.
+    pub fn settles(&self, fault: FaultKind) -> bool {
+        match self {
+            Self::Recover | Self::Follow | Self::Update { .. } | Self::Rollback => true,
+            Self::Verify { repair } => *repair,
+            Self::Check => matches!(
+                fault,
+                FaultKind::OriginUnreachable | FaultKind::OriginRefused | FaultKind::BadMetainfo
+            ),
+            Self::Plan | Self::Clean { .. } | Self::Trash | Self::Restore { .. } => false,
         }
     }
 }

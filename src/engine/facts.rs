@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{Checked, Finished};
+use super::job::{Checked, Found};
 use crate::disk::layout::Marker;
 use crate::model::release::{Digest, Release};
 use crate::model::report::{ApplyReport, Summary, rfc3339};
@@ -52,18 +52,14 @@ pub struct Origin {
 
 impl Facts {
     /// Takes in what the folder says.
-    pub fn recovered(
-        &mut self,
-        installed: Option<Release>,
-        marker: Option<Marker>,
-        finished: Option<Finished>,
-    ) {
-        self.marker = marker.or(self.marker.take());
-        self.installed = installed;
-        if let Some(Finished { report, rolled_back_from }) = finished {
-            match rolled_back_from {
-                Some(from) => self.rolled_back(&report, from),
-                None => self.last_apply = Some(report),
+    pub fn recovered(&mut self, found: Found) {
+        self.marker = found.marker.or(self.marker.take());
+        self.installed = found.installed;
+        self.last_apply = found.finished.or(self.last_apply.take());
+        if let Some(from) = found.went_back_from {
+            let offered = self.offered.get_or_insert_with(|| from.clone());
+            if offered.digest == from.digest {
+                self.held = Some(from.digest);
             }
         }
         self.forget_offered_if_installed();
@@ -104,16 +100,18 @@ impl Facts {
         self.installed = Some(report.release.clone());
         self.last_apply = Some(report.clone());
         self.shown = None;
-        self.held = None;
+        if self.held == Some(report.release.digest) {
+            self.held = None;
+        }
         self.forget_offered_if_installed();
     }
 
-    /// The release the user went back from is offered still, and held.
+    /// The release the user went back from is held. What the origin offers is not forgotten for it.
     pub fn rolled_back(&mut self, report: &ApplyReport, from: Release) {
         self.installed = Some(report.release.clone());
         self.last_apply = Some(report.clone());
-        self.held = Some(from.digest);
-        self.offered = Some(from);
+        let offered = self.offered.get_or_insert(from);
+        self.held = Some(offered.digest);
         self.summary = None;
         self.shown = None;
     }

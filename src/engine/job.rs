@@ -36,6 +36,7 @@ pub enum Job {
     Clean {
         release: Release,
         dry_run: bool,
+        automatic: bool,
     },
     Rollback,
     Trash,
@@ -68,11 +69,7 @@ pub struct Fetched {
 /// What a job brought.
 #[derive(Debug)]
 pub enum Outcome {
-    Recovered {
-        installed: Option<Release>,
-        marker: Option<Marker>,
-        finished: Option<Finished>,
-    },
+    Recovered(Found),
     Checked(Checked),
     /// The folder looks as the baseline says.
     AsInstalled,
@@ -94,12 +91,17 @@ pub enum Outcome {
     Restored(RestoreReport),
 }
 
-/// What was cut off and is finished now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
-    pub report: ApplyReport,
-    /// Set when it was a rollback.
-    pub rolled_back_from: Option<Release>,
+/// What a look at the folder's own records brought.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    pub installed: Option<Release>,
+    /// The release the user went back from to the installed one.
+    pub went_back_from: Option<Release>,
+    pub marker: Option<Marker>,
+    /// An apply that was cut off and is finished now.
+    pub finished: Option<ApplyReport>,
+    /// Whether something that was cut off was finished or put back.
+    pub changed: bool,
 }
 
 /// What the origin said.

@@ -58,8 +58,8 @@ pub async fn run(job: Job, context: Context) -> Result<Outcome, Fault> {
             on_disk(move || change::apply_update(&context, &planned, &fetched)).await
         }
         Job::Verify { release } => on_disk(move || look::verify(&context, release)).await,
-        Job::Clean { release, dry_run } => {
-            on_disk(move || change::clean(&context, release, dry_run)).await
+        Job::Clean { release, dry_run, automatic } => {
+            on_disk(move || change::clean(&context, release, dry_run, automatic)).await
         }
         Job::Rollback => on_disk(move || change::roll_back(&context)).await,
         Job::Trash => on_disk(move || change::list_trash(&context)).await,

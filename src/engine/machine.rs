@@ -73,7 +73,14 @@ enum State {
     Starting,
     Idle,
     Busy { errand: Box<Errand>, running: Running, planned: Option<Arc<Planned>> },
-    Waiting { fault: Fault, until: SystemTime, goal: Goal },
+}
+
+/// A fault that passes by itself.
+#[derive(Debug)]
+struct Waiting {
+    fault: Fault,
+    until: SystemTime,
+    goal: Goal,
 }
 
 /// A plan, and its new content if that is complete.
@@ -94,6 +101,8 @@ pub struct Machine {
     next_check: Option<SystemTime>,
     recovered: bool,
     seeding: bool,
+    /// What is tried again by itself, and when.
+    waiting: Option<Waiting>,
     /// Why a person must decide about the offered release, and the plan to decide about.
     question: Option<(Fault, Option<Arc<PlanReport>>)>,
     /// The last plan and how far it got, so that a try again need not read the whole folder again.
@@ -104,7 +113,9 @@ type Effects = Vec<Effect>;
 
 impl Machine {
     /// A pack that has yet to look at its folder. `clock`: whether it asks the origin by itself.
-    pub fn new(config: PackConfig, facts: Facts, clock: bool, now: Now) -> Self {
+    pub fn new(config: PackConfig, mut facts: Facts, clock: bool, now: Now) -> Self {
+        // A bad evening is no reason to wait in the morning.
+        facts.failures = 0;
         Self {
             config,
             facts,
@@ -113,6 +124,7 @@ impl Machine {
             next_check: clock.then_some(now.time),
             recovered: false,
             seeding: false,
+            waiting: None,
             question: None,
             prepared: None,
         }
@@ -172,6 +184,7 @@ impl Machine {
 
     fn pause(&mut self, ticket: Ticket) -> Effects {
         self.facts.paused = true;
+        self.waiting = None;
         let mut effects = vec![Effect::Remember, Effect::answer(ticket, Ok(Answer::Done))];
         match &self.state {
             State::Busy {
@@ -181,7 +194,6 @@ impl Machine {
             } if errand.ticket.is_none() => {
                 effects.push(Effect::Cancel);
             }
-            State::Waiting { .. } => self.state = State::Idle,
             State::Busy { .. } | State::Starting | State::Idle => {}
         }
         effects
@@ -194,14 +206,14 @@ impl Machine {
         if !self.is_free() {
             return Vec::new();
         }
-        if let State::Waiting { until, goal, .. } = &self.state {
+        if let Some(waiting) = &self.waiting {
             // A clock set back must not keep us waiting for the difference.
-            let too_far = now.time + Duration::from_hours(12) < *until;
-            if *until <= now.time || too_far {
-                let goal = goal.clone();
-                return self.begin(Errand::new(goal, None), now);
+            let too_far = now.time + Duration::from_hours(12) < waiting.until;
+            if waiting.until > now.time && !too_far {
+                return Vec::new();
             }
-            return Vec::new();
+            let goal = waiting.goal.clone();
+            return self.begin(Errand::new(goal, None), now);
         }
         let Some(next) = self.next_check else { return Vec::new() };
         let too_far = now.time + self.config.check_interval.mul_f64(1.5) < next;
@@ -212,8 +224,11 @@ impl Machine {
     }
 
     fn reconfigured(&mut self, config: PackConfig, now: Now) -> Effects {
+        if self.config.policy != config.policy {
+            self.changed();
+            self.facts.shown = None;
+        }
         self.config = config;
-        self.prepared = None;
         if let Some(next) = &mut self.next_check {
             *next = (*next).min(now.time + self.config.check_interval);
         }
@@ -243,7 +258,7 @@ impl Machine {
                 None => return self.refuse(errand, now),
             },
             Goal::Clean { dry_run } => match self.facts.installed.clone() {
-                Some(release) => Job::Clean { release, dry_run: *dry_run },
+                Some(release) => Job::Clean { release, dry_run: *dry_run, automatic: false },
                 None => return self.refuse(errand, now),
             },
             Goal::Rollback => Job::Rollback,
@@ -284,7 +299,7 @@ impl Machine {
             Err(fault) => {
                 // A change that failed may have left its journal: that is finished before all else.
                 self.recovered &= running != Running::Apply;
-                self.fail(*errand, fault, now)
+                self.fail(*errand, running, fault, now)
             }
         }
     }

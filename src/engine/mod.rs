@@ -214,6 +214,7 @@ impl Engine {
                 self.forget_packs_that_left();
             }
             self.show();
+            self.packs.iter_mut().for_each(Pack::answer);
             if leaving.is_some() && self.packs.iter().all(Pack::is_still) {
                 break;
             }
@@ -283,14 +284,16 @@ impl Engine {
             }
             self.session = Arc::new(Session::new(options));
             for pack in &mut self.packs {
-                pack.use_network(&self.http, &self.session, &config);
+                pack.use_network(&self.http, &self.session);
             }
         }
         self.config = config;
         for pack in &mut self.packs {
             let same = |c: &&crate::model::pack::PackConfig| c.name == pack.name() && pack.is_at(c);
             match self.config.packs.iter().find(same) {
-                Some(config) => pack.reconfigure(config.clone(), now()),
+                Some(config) => {
+                    pack.reconfigure(config.clone(), self.config.network.give_up_after, now());
+                }
                 None => pack.leave(),
             }
         }

@@ -14,7 +14,6 @@ use super::machine::{Effect, Input, Machine, Now};
 use super::progress::ProgressCell;
 use super::session::Session;
 use super::{Message, Mode};
-use crate::config::Config;
 use crate::disk::fs::{FsError, Root};
 use crate::disk::record;
 use crate::disk::verify::Cancel;
@@ -40,6 +39,8 @@ pub(super) struct Pack {
     mode: Mode,
     tools: Tools,
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<Answer, Fault>>>,
+    /// Answers to be given once the snapshot shows what they speak of.
+    answers: Vec<(Ticket, Result<Answer, Fault>)>,
     next_ticket: Ticket,
     running: Option<Arc<Cancel>>,
     progress: Arc<ProgressCell>,
@@ -62,6 +63,7 @@ impl Pack {
             mode,
             tools,
             waiting: BTreeMap::new(),
+            answers: Vec::new(),
             next_ticket: 0,
             running: None,
             progress: Arc::default(),
@@ -107,14 +109,14 @@ impl Pack {
         }
     }
 
-    pub fn reconfigure(&mut self, config: PackConfig, now: Now) {
+    pub fn reconfigure(&mut self, config: PackConfig, give_up_after: Duration, now: Now) {
+        self.tools.give_up_after = give_up_after;
         self.input(Input::Reconfigured(config), now);
     }
 
-    pub fn use_network(&mut self, http: &Arc<Http>, session: &Arc<Session>, config: &Config) {
+    pub fn use_network(&mut self, http: &Arc<Http>, session: &Arc<Session>) {
         self.tools.http = Arc::clone(http);
         self.tools.session = Arc::clone(session);
-        self.tools.give_up_after = config.network.give_up_after;
         if self.machine.is_seeding() {
             self.seed(true);
         }
@@ -127,6 +129,16 @@ impl Pack {
             cancel.cancel();
         }
         self.seed(false);
+    }
+
+    /// Gives the answers that are ready.
+    pub fn answer(&mut self) {
+        for (ticket, answer) in self.answers.drain(..) {
+            if let Some(reply) = self.waiting.remove(&ticket) {
+                // Whoever asked may be gone; what was done is in the snapshot as well.
+                let _ = reply.send(answer);
+            }
+        }
     }
 
     /// Whether no job is running.
@@ -150,12 +162,7 @@ impl Pack {
                 }
                 Effect::Seed(on) => self.seed(on),
                 Effect::Remember => self.remember(),
-                Effect::Answer(ticket, answer) => {
-                    if let Some(reply) = self.waiting.remove(&ticket) {
-                        // Whoever asked may be gone; the answer is in the snapshot as well.
-                        let _ = reply.send(*answer);
-                    }
-                }
+                Effect::Answer(ticket, answer) => self.answers.push((ticket, *answer)),
             }
         }
     }
@@ -178,10 +185,13 @@ impl Pack {
             progress: Arc::clone(&self.progress),
         };
         let (name, messages) = (self.name().to_owned(), self.tools.messages.clone());
-        // A torrent must be left before the same one is joined to fetch.
-        let seeding = std::mem::replace(&mut self.seeding, tokio::spawn(async {}));
+        // A torrent must be left before the same one is joined to fetch, or its files change.
+        let waits = matches!(job, Job::Fetch(_) | Job::Apply(..));
+        let seeding = waits.then(|| std::mem::replace(&mut self.seeding, tokio::spawn(async {})));
         tokio::spawn(async move {
-            let _ = seeding.await;
+            if let Some(seeding) = seeding {
+                let _ = seeding.await;
+            }
             let result = tokio::spawn(jobs::run(job, context)).await;
             let result =
                 result.unwrap_or_else(|e| Err(Fault::bug(format!("a job ended early: {e}"))));

@@ -58,6 +58,14 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// Whether taking away `count` of `all` files needs a person.
+    pub fn is_too_many(&self, count: usize, all: usize) -> bool {
+        count as u64 > self.max_removed_files
+            || count * 100 > all * usize::from(self.max_removed_percent)
+    }
+}
+
 /// A list of patterns over relative paths, compared without regard to case.
 ///
 /// `*` stays within a folder, `**` crosses folders, and a pattern without `/` matches at any depth,

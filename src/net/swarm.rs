@@ -5,20 +5,22 @@
 //! current-thread runtime in a thread of its own, which measured half the time and CPU of a shared
 //! one. The bitfield is handed over through its own persistence folder (see [`Swarm::add`]).
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use librqbit::api::TorrentIdOrHash;
 use librqbit::dht::{DhtPersistenceConfig, Id20};
 use librqbit::limits::LimitsConfig;
 use librqbit::{
     AddTorrent, AddTorrentOptions, ConnectionOptions, DhtSessionConfig, ListenerOptions,
-    ManagedTorrent, Session, SessionOptions, SessionPersistenceConfig, TorrentStatsState,
+    ManagedTorrent, PeerConnectionOptions, Session, SessionOptions, SessionPersistenceConfig,
+    TorrentStatsState,
 };
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -28,6 +30,12 @@ pub use super::storage::{Arrived, PackStorage};
 use crate::disk::fs::{FsError, Root};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, InfoHash, Manifest, PieceSet};
+
+/// How long a connected peer may say nothing. Clients let one wait for 10 s and more before they give
+/// anything, and say every two minutes that they are still there (BEP 3).
+const SILENCE: Duration = Duration::from_secs(150);
+/// Some clients take no second connection from an address until they noticed that the first is gone.
+const REJOIN: Duration = Duration::from_secs(2);
 
 /// How the swarm reaches others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +109,8 @@ pub struct Swarm {
     session: Arc<Session>,
     runtime: runtime::Handle,
     bitfields: Root,
+    /// When each torrent was left last.
+    left: Mutex<BTreeMap<InfoHash, Instant>>,
     _stop: oneshot::Sender<()>,
     _thread: JoinHandle<()>,
 }
@@ -171,7 +181,14 @@ impl Swarm {
             .await
             .map_err(|_| SwarmError::Start(anyhow::anyhow!("its thread ended")))?
             .map_err(SwarmError::Start)?;
-        Ok(Self { session, runtime, bitfields, _stop: stop, _thread: thread })
+        Ok(Self {
+            session,
+            runtime,
+            bitfields,
+            left: Mutex::default(),
+            _stop: stop,
+            _thread: thread,
+        })
     }
 
     /// The port peers may connect to.
@@ -191,6 +208,7 @@ impl Swarm {
     pub async fn add(&self, torrent: Torrent) -> Result<Joined, SwarmError> {
         let info_hash = torrent.storage.manifest.info_hash;
         self.remove(info_hash).await;
+        self.wait_to_rejoin(info_hash).await;
         self.bitfields.write_atomic(format!("{info_hash}.bitv"), torrent.have.as_bytes())?;
         let entries = torrent.storage.manifest.entries.len();
         let only_files = (!torrent.unwanted.is_empty())
@@ -216,13 +234,22 @@ impl Swarm {
 
     /// Leaves a torrent's swarm. The files stay.
     pub async fn remove(&self, info_hash: InfoHash) {
+        let id = TorrentIdOrHash::Hash(Id20::new(info_hash.0));
+        if self.session.get(id).is_none() {
+            return;
+        }
         let session = Arc::clone(&self.session);
-        let left = self.runtime.spawn(async move {
-            let id = TorrentIdOrHash::Hash(Id20::new(info_hash.0));
-            if session.get(id).is_some() { session.delete(id, false).await } else { Ok(()) }
-        });
+        let left = self.runtime.spawn(async move { session.delete(id, false).await });
         if let Ok(Err(error)) = left.await {
             tracing::debug!(%info_hash, "leaving a swarm: {error:#}");
+        }
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(info_hash, Instant::now());
+    }
+
+    async fn wait_to_rejoin(&self, info_hash: InfoHash) {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).remove(&info_hash);
+        if let Some(rest) = left.and_then(|left| REJOIN.checked_sub(left.elapsed())) {
+            tokio::time::sleep(rest).await;
         }
     }
 }
@@ -290,6 +317,10 @@ async fn open(options: &SwarmOptions, port: u16) -> anyhow::Result<Arc<Session>>
         }),
         connect: Some(ConnectionOptions {
             proxy_url: options.proxy.clone().filter(|url| url.starts_with("socks5")),
+            peer_opts: Some(PeerConnectionOptions {
+                read_write_timeout: Some(SILENCE),
+                ..PeerConnectionOptions::default()
+            }),
             ..ConnectionOptions::default()
         }),
         ratelimits: LimitsConfig {

@@ -12,12 +12,14 @@ use modsync::disk::baseline::{self, Baseline};
 use modsync::disk::complete::complete;
 use modsync::disk::fs::Root;
 use modsync::disk::inventory::scan;
-use modsync::disk::journal::{Journal, Reason, steps_back, steps_of};
+use modsync::disk::journal::{Journal, Reason, steps_of};
 use modsync::disk::layout;
 use modsync::disk::plan::{Given, Plan, plan};
+use modsync::disk::rollback::{self, rollback};
 use modsync::disk::staging::Staging;
 use modsync::disk::trash;
 use modsync::disk::verify::Cancel;
+use modsync::model::fault::FaultKind;
 use modsync::model::manifest::{InfoHash, Manifest};
 use modsync::model::pack::{Globs, Policy};
 use modsync::model::release::{Digest, Release};
@@ -87,20 +89,89 @@ fn a_rollback_puts_every_byte_back_even_when_it_is_cut_off() {
 }
 
 #[test]
-fn what_appears_in_the_way_between_plan_and_step_is_kept() {
+fn what_changed_before_the_first_step_makes_the_plan_be_made_anew() {
+    for (path, bytes) in
+        [("brand/new.pak", "the user was faster"), ("grows.pak", "edited since the plan")]
+    {
+        let folder = Folder::with_old_release();
+        let journal = folder.update(true);
+        folder.write(path, bytes.as_bytes());
+        let before = folder.files();
+        let fault = apply(&folder.root, &journal, None, &Cancel::default(), &|_| {}).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::FolderChanged, "{path}");
+        fs::remove_file(folder.path().join("next-for-test")).unwrap();
+        assert_eq!(folder.files(), before);
+    }
+}
+
+#[test]
+fn what_appears_in_the_way_between_two_steps_is_kept() {
+    for links in [true, false] {
+        let folder = Folder::with_old_release();
+        let journal = folder.update(links);
+        folder.carry_out_and(&journal, usize::MAX, &|done| {
+            if done == 1 {
+                folder.write("brand", b"a file where a folder is needed");
+                folder.write("same-length.pak", b"edited at the last moment");
+                folder.write("removed.pak", b"edited instead of removed");
+            }
+        });
+        let mut expected = expected();
+        expected.insert("removed.pak".to_owned(), b"edited instead of removed".to_vec());
+        assert_eq!(folder.files(), expected);
+        folder.holds_in_trash(&[
+            ("brand", b"a file where a folder is needed"),
+            ("same-length.pak", b"edited at the last moment"),
+        ]);
+    }
+}
+
+#[test]
+fn an_edit_after_a_crash_does_not_undo_the_update() {
     let folder = Folder::with_old_release();
     let journal = folder.update(true);
-    folder.write("brand/new.pak", b"the user was faster");
-    folder.write("same-length.pak", b"edited at the last moment");
-    folder.write("removed.pak", b"edited instead of removed");
-    folder.carry_out(&journal, usize::MAX);
+    folder.carry_out(&journal, journal.steps.len() - 1);
+    folder.write("grows.pak", b"edited after the crash");
+    recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
     let mut expected = expected();
-    expected.insert("removed.pak".to_owned(), b"edited instead of removed".to_vec());
+    expected.insert("grows.pak".to_owned(), b"edited after the crash".to_vec());
     assert_eq!(folder.files(), expected);
-    folder.holds_in_trash(&[
-        ("brand/new.pak", b"the user was faster"),
-        ("same-length.pak", b"edited at the last moment"),
-    ]);
+}
+
+#[test]
+fn emptying_the_trash_by_hand_after_a_crash_does_not_stop_the_recovery() {
+    let folder = Folder::with_old_release();
+    let journal = folder.update(true);
+    folder.carry_out(&journal, 3);
+    fs::remove_dir_all(folder.path().join(layout::TRASH)).unwrap();
+    recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
+    assert_eq!(folder.files(), expected());
+}
+
+#[test]
+fn a_damaged_journal_leaves_no_baseline_behind_that_a_later_change_could_take() {
+    let folder = Folder::with_old_release();
+    let journal = folder.update(true);
+    folder.carry_out(&journal, 3);
+    fs::write(folder.path().join(layout::JOURNAL), "damaged").unwrap();
+    let recovered = recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
+    assert_eq!(recovered, Recovered::JournalDamaged);
+    assert_eq!(folder.root.stat(layout::BASELINE_NEXT).unwrap(), None);
+    // What was taken away so far can still be listed.
+    assert_ne!(trash::list(&folder.root).unwrap(), []);
+}
+
+#[test]
+fn a_rollback_puts_a_folder_of_the_user_back_where_the_update_had_a_file() {
+    let folder = Folder::with_old_release();
+    folder.write("brand/new.pak/mine.txt", b"in a folder of the user");
+    let before = folder.files();
+    let journal = folder.update(true);
+    folder.carry_out(&journal, usize::MAX);
+    assert_eq!(folder.files(), expected());
+    let journal = folder.rollback();
+    folder.carry_out(&journal, usize::MAX);
+    assert_eq!(folder.files(), before);
 }
 
 #[test]
@@ -169,7 +240,12 @@ impl Folder {
         folder.root.write_atomic(layout::release(Digest([1; 32])), b"old torrent").unwrap();
         let looks = |path| folder.root.stat(path).unwrap().unwrap().into();
         let files = folder.old.files().map(|(_, path, _)| (path.clone(), looks(path))).collect();
-        let installed = Baseline { release: release(1, &folder.old), files, applied_as: None };
+        let installed = Baseline {
+            release: release(1, &folder.old),
+            files,
+            applied_as: None,
+            went_back_from: None,
+        };
         baseline::save(&folder.root, layout::BASELINE, &installed).unwrap();
         folder.write("edited.cfg", b"edited by the user");
         folder
@@ -212,7 +288,12 @@ impl Folder {
         let mut files = plan.staying(&self.new, before.as_ref());
         files.extend(staged.unchanged.iter().map(|(path, stat)| (path.clone(), (*stat).into())));
         files.extend(staged.files.iter().map(|(path, file)| (path.clone(), file.looks)));
-        let next = Baseline { release: release(2, &self.new), files, applied_as: Some(id.clone()) };
+        let next = Baseline {
+            release: release(2, &self.new),
+            files,
+            applied_as: Some(id.clone()),
+            went_back_from: None,
+        };
         baseline::save(&self.root, "next-for-test", &next).unwrap();
         Journal {
             id,
@@ -221,6 +302,7 @@ impl Folder {
             release: Some(release(2, &self.new)),
             before: before.map(|b| b.release),
             links,
+            new_baseline: true,
             steps: steps_of(&plan, &staged),
         }
         .whole_seconds()
@@ -228,19 +310,27 @@ impl Folder {
 
     fn rollback(&self) -> Journal {
         let current = baseline::peek(&self.root).unwrap().unwrap();
-        let id = current.applied_as.unwrap();
+        let id = current.applied_as.clone().unwrap();
         let done = trash::record_of(&self.root, &id).unwrap().unwrap();
         let previous = trash::baseline_of(&self.root, &id).unwrap().unwrap();
-        baseline::save(&self.root, "next-for-test", &previous).unwrap();
-        let look = |path: &str| self.root.stat(path);
+        let given = rollback::Given {
+            done: &done,
+            current: &current,
+            previous: &previous,
+            look: &|path| self.root.stat(path),
+            stays: &|_, _| false,
+        };
+        let (steps, next) = rollback(&given).unwrap().unwrap();
+        baseline::save(&self.root, "next-for-test", &next).unwrap();
         Journal {
             id: "20260102T000000Z".to_owned(),
             when: SystemTime::now(),
             reason: Reason::Rollback,
-            release: Some(previous.release),
-            before: Some(current.release),
+            release: Some(previous.release.clone()),
+            before: Some(current.release.clone()),
             links: true,
-            steps: steps_back(&done, &look).unwrap().unwrap(),
+            new_baseline: true,
+            steps,
         }
         .whole_seconds()
     }
@@ -263,6 +353,11 @@ impl Folder {
 
     /// Carries a journal out and stops after `cut` steps.
     fn carry_out(&self, journal: &Journal, cut: usize) {
+        self.carry_out_and(journal, cut, &|_| {});
+    }
+
+    /// The same, and does something after every step.
+    fn carry_out_and(&self, journal: &Journal, cut: usize, after: &(dyn Fn(u64) + Sync)) {
         let next: Baseline =
             modsync::disk::record::peek(&self.root, "next-for-test").unwrap().unwrap();
         fs::remove_file(self.path().join("next-for-test")).unwrap();
@@ -271,6 +366,7 @@ impl Folder {
             cancel.cancel();
         }
         let stop = |done| {
+            after(done);
             if done == cut as u64 {
                 cancel.cancel();
             }

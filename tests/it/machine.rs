@@ -9,7 +9,7 @@ use modsync::disk::inventory::Scan;
 use modsync::disk::layout::Marker;
 use modsync::disk::plan::{Given, plan};
 use modsync::engine::facts::Facts;
-use modsync::engine::job::{Checked, Fetched, Finished, Job, Outcome, Planned};
+use modsync::engine::job::{Checked, Fetched, Found, Job, Outcome, Planned};
 use modsync::engine::machine::{Effect, Input, Machine, Now};
 use modsync::model::command::{Answer, Command};
 use modsync::model::fault::{Fault, FaultKind};
@@ -217,8 +217,43 @@ fn commands_wait_for_each_other() {
 #[test]
 fn a_plan_is_made_for_the_known_release_when_the_origin_is_away() {
     let mut pack = Pack::with_installed(1, false);
-    assert_eq!(pack.command(Command::Plan), ["check full"]);
-    assert_eq!(pack.done(Err(fault(FaultKind::OriginUnreachable))), ["scan 1"]);
+    pack.command(Command::Check);
+    pack.done(found(2));
+    assert_eq!(pack.command(Command::Plan), ["check"]);
+    assert_eq!(pack.done(Err(fault(FaultKind::OriginUnreachable))), ["scan 2"]);
+}
+
+#[test]
+fn without_a_known_update_a_plan_says_that_the_origin_is_away() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Plan);
+    let effects = pack.done(Err(fault(FaultKind::OriginUnreachable)));
+    assert_eq!(effects, ["remember", "answer origin_unreachable"]);
+}
+
+#[test]
+fn a_repair_does_not_end_the_hold_of_a_release_the_user_went_back_from() {
+    let mut pack = Pack::with_installed(2, false);
+    pack.command(Command::Rollback);
+    pack.done(rolled_back(1, 2));
+    pack.command(Command::Sync);
+    pack.done(same());
+    pack.done(scanned(1));
+    pack.done(fetched());
+    pack.done(applied(1));
+    assert_eq!(pack.machine.facts().held, Some(Digest([2; 32])));
+}
+
+#[test]
+fn a_look_at_the_trash_does_not_end_a_wait() {
+    let mut pack = Pack::ready(true);
+    pack.clock();
+    pack.done(found(1));
+    pack.done(scanned(1));
+    pack.done(Err(fault(FaultKind::NoPeers)));
+    pack.command(Command::Trash);
+    pack.done(Ok(Outcome::Trash(Vec::new())));
+    assert_eq!(pack.phase(), "waiting");
 }
 
 #[test]
@@ -268,12 +303,13 @@ fn a_file_in_use_keeps_what_was_fetched_and_the_apply_is_tried_again() {
 #[test]
 fn a_rollback_that_a_crash_cut_off_still_holds_the_newer_release() {
     let mut pack = Pack::with_installed(2, true).restarted();
-    let finished = Some(Finished { report: report(1), rolled_back_from: Some(release(2)) });
-    pack.done(Ok(Outcome::Recovered {
+    pack.done(Ok(Outcome::Recovered(Found {
         installed: Some(release(1)),
+        went_back_from: Some(release(2)),
         marker: Some(marker()),
-        finished,
-    }));
+        finished: Some(report(1)),
+        changed: true,
+    })));
     assert_eq!(pack.phase(), "current");
     assert_eq!(pack.machine.facts().held, Some(Digest([2; 32])));
     assert_eq!(pack.command(Command::Apply { approve: false }), ["scan 2"]);
@@ -449,12 +485,12 @@ fn fault(kind: FaultKind) -> Fault {
 }
 
 fn nothing_installed() -> Result<Outcome, Fault> {
-    Ok(Outcome::Recovered { installed: None, marker: None, finished: None })
+    Ok(Outcome::Recovered(Found::default()))
 }
 
 fn installed(number: u8) -> Result<Outcome, Fault> {
     let (installed, marker) = (Some(release(number)), Some(marker()));
-    Ok(Outcome::Recovered { installed, marker, finished: None })
+    Ok(Outcome::Recovered(Found { installed, marker, ..Found::default() }))
 }
 
 fn found(number: u8) -> Result<Outcome, Fault> {

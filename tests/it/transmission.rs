@@ -245,7 +245,12 @@ impl Drop for Transmission {
             drop(stop);
             let _ = thread.join();
         }
-        // It would tell trackers that it leaves; there are none, and nothing of it is needed again.
+        // Asked to, it takes its lock in the system's temporary folder with it.
+        sigterm(&self.daemon);
+        let end = Instant::now() + Duration::from_secs(5);
+        while matches!(self.daemon.try_wait(), Ok(None)) && Instant::now() < end {
+            thread::sleep(LOOK);
+        }
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
     }
@@ -313,6 +318,11 @@ pub fn make_torrent(folder: &Path, piece_kib: u32) -> Vec<u8> {
         .expect("transmission-create is not installed; `tests/run.sh` does that");
     assert!(made.status.success(), "{made:?}");
     fs::read(file).unwrap()
+}
+
+/// Asks a process to end, as a system does when it shuts down.
+pub fn sigterm(process: &Child) {
+    let _ = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
 }
 
 /// An address on loopback that nobody uses right now.

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::origin_server::OriginServer;
 use super::torrents::{dict, torrent_of};
-use super::transmission::{Seeded, Transmission, make_torrent};
+use super::transmission::{Seeded, Transmission, make_torrent, sigterm};
 use super::tree::{OWN, Stamps, Tree, stamps};
 
 /// What every pack here is called by its torrent; files of the seeder lie below a folder of that name.
@@ -308,8 +308,7 @@ impl Running {
 
     /// Asks it to end, as a system does when it shuts down.
     pub fn sigterm(&self) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        sigterm(&self.process);
     }
 
     /// Ends it as a power cut does.

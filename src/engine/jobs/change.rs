@@ -13,8 +13,8 @@ use crate::disk::journal::{self, Journal, Reason, Step};
 use crate::disk::layout::{self, LockedFolder};
 use crate::disk::plan::{self, Plan};
 use crate::disk::record::Loaded;
-use crate::disk::{apply, trash};
-use crate::engine::job::{Fetched, Finished, Outcome, Planned};
+use crate::disk::{apply, rollback, trash};
+use crate::engine::job::{Fetched, Found, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
@@ -25,40 +25,33 @@ use crate::model::snapshot::Unit;
 pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
     let (config, known) = (&context.config, context.facts.marker.as_ref());
     let Some(root) = layout::look(&config.folder, known)? else {
-        return Ok(Outcome::Recovered { installed: None, marker: None, finished: None });
+        return Ok(Outcome::Recovered(Found::default()));
     };
     if root.stat(layout::OWN_FOLDER)?.is_none() {
-        return Ok(Outcome::Recovered { installed: None, marker: None, finished: None });
+        return Ok(Outcome::Recovered(Found::default()));
     }
     let LockedFolder { root, marker, .. } = &layout::lock(&config.folder, known)?;
     let steps = |done| context.progress.set(done, 0, Unit::Steps);
-    let finished = match apply::recover(root, &context.cancel, &steps)? {
+    let recovered = apply::recover(root, &context.cancel, &steps)?;
+    let changed = recovered != apply::Recovered::Nothing;
+    let finished = match recovered {
         apply::Recovered::Nothing => None,
         apply::Recovered::Finished(journal) => {
             tracing::info!(pack = config.name, "finished what was cut off");
-            let is_rollback = journal.reason == Reason::Rollback;
-            let rolled_back_from = journal.before.clone().filter(|_| is_rollback);
-            report_of(&journal).map(|report| Finished { report, rolled_back_from })
+            report_of(&journal).filter(|_| journal.reason != Reason::Clean)
         }
         apply::Recovered::PutBack(_) => {
-            tracing::warn!(
-                pack = config.name,
-                "put back what was cut off: new content was damaged"
-            );
+            tracing::warn!(pack = config.name, "put back what was cut off: new content was lost");
             None
         }
         apply::Recovered::JournalDamaged => {
-            tracing::warn!(
-                pack = config.name,
-                "the journal was damaged; every file is looked at anew"
-            );
+            tracing::warn!(pack = config.name, "the journal was damaged; every file is read anew");
             None
         }
         apply::Recovered::Interrupted => return Err(Fault::cancelled()),
     };
-    expire_trash(context, root);
-    let installed = match baseline::load(root)? {
-        Loaded::Value(baseline) => Some(baseline.release),
+    let baseline = match baseline::load(root)? {
+        Loaded::Value(baseline) => Some(baseline),
         Loaded::Absent => None,
         Loaded::Damaged(path) => {
             tracing::warn!(
@@ -70,7 +63,13 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
             None
         }
     };
-    Ok(Outcome::Recovered { installed, marker: Some(marker.clone()), finished })
+    Ok(Outcome::Recovered(Found {
+        went_back_from: baseline.as_ref().and_then(|b| b.went_back_from.clone()),
+        installed: baseline.map(|b| b.release),
+        marker: Some(marker.clone()),
+        finished,
+        changed,
+    }))
 }
 
 fn report_of(journal: &Journal) -> Option<ApplyReport> {
@@ -108,6 +107,10 @@ pub(super) fn apply_update(
         release: plan.release.clone(),
         files: next_files(plan, &planned.manifest, before.as_ref(), &fetched.staged),
         applied_as: undoes,
+        went_back_from: before
+            .as_ref()
+            .filter(|_| is_repair)
+            .and_then(|b| b.went_back_from.clone()),
     };
     let journal = Journal {
         id,
@@ -116,6 +119,7 @@ pub(super) fn apply_update(
         release: Some(plan.release.clone()),
         before: before.map(|b| b.release),
         links: apply::can_link(root, &layout::release(plan.release.digest))?,
+        new_baseline: true,
         steps: journal::steps_of(plan, &fetched.staged),
     };
     if let Some(outcome) = carry_out(context, root, &journal, Some(&next))? {
@@ -187,7 +191,12 @@ fn expire_trash(context: &Context, root: &Root) {
     }
 }
 
-pub(super) fn clean(context: &Context, release: Release, dry_run: bool) -> Result<Outcome, Fault> {
+pub(super) fn clean(
+    context: &Context,
+    release: Release,
+    dry_run: bool,
+    automatic: bool,
+) -> Result<Outcome, Fault> {
     let known = context.facts.marker.as_ref();
     let Some(root) = layout::look(&context.config.folder, known)? else {
         return Ok(Outcome::Cleaned(CleanReport { dry_run, moved: Vec::new(), trash: None }));
@@ -199,6 +208,13 @@ pub(super) fn clean(context: &Context, release: Release, dry_run: bool) -> Resul
         .iter()
         .map(|(path, stat)| FileLine { path: path.clone(), length: stat.length })
         .collect();
+    let too_many =
+        automatic && context.config.policy.is_too_many(moved.len(), inventory.files.len());
+    if too_many {
+        let name = &context.config.name;
+        tracing::warn!(pack = name, "{} extra files stay: `modsync clean` moves them", moved.len());
+        return Ok(Outcome::Cleaned(CleanReport { dry_run, moved: Vec::new(), trash: None }));
+    }
     if dry_run || moved.is_empty() {
         return Ok(Outcome::Cleaned(CleanReport { dry_run, moved, trash: None }));
     }
@@ -212,6 +228,7 @@ pub(super) fn clean(context: &Context, release: Release, dry_run: bool) -> Resul
         release: Some(release.clone()),
         before: Some(release),
         links: false,
+        new_baseline: false,
         steps: journal::steps_of_clean(&extras),
     };
     if let Some(outcome) = carry_out(context, &folder.root, &journal, None)? {
@@ -242,8 +259,15 @@ pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
     else {
         return Err(nothing("no earlier release is in the trash"));
     };
-    let look = |path: &str| root.stat(path);
-    let Some(steps) = journal::steps_back(&done, &look)? else {
+    let keep = &context.config.policy.keep;
+    let given = rollback::Given {
+        done: &done,
+        current: &current,
+        previous: &previous,
+        look: &|path| root.stat(path),
+        stays: &|path, stat| keep.matches(path) && !current.is_ours(path, stat),
+    };
+    let Some((steps, next)) = rollback::rollback(&given)? else {
         return Err(nothing("the trash no longer has all files of the earlier release"));
     };
     let now = SystemTime::now();
@@ -251,17 +275,19 @@ pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
         id: trash::new_id(root, now)?,
         when: now,
         reason: Reason::Rollback,
-        release: Some(previous.release.clone()),
+        release: Some(next.release.clone()),
         before: Some(current.release.clone()),
         links: apply::can_link(root, &layout::release(current.release.digest))?,
+        new_baseline: true,
         steps,
     };
     // Another rollback goes further back, not forward again.
-    if let Some(outcome) = carry_out(context, root, &journal, Some(&previous))? {
+    if let Some(outcome) = carry_out(context, root, &journal, Some(&next))? {
         return Ok(outcome);
     }
     let report = report_of(&journal).ok_or_else(|| Fault::bug("a rollback without a release"))?;
-    Ok(Outcome::RolledBack { report, from: current.release })
+    let from = next.went_back_from.unwrap_or(current.release);
+    Ok(Outcome::RolledBack { report, from })
 }
 
 pub(super) fn list_trash(context: &Context) -> Result<Outcome, Fault> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Effect, Effects, Machine, Now, Prepared, State};
+use super::{Effect, Effects, Machine, Now, Prepared, Running, State, Waiting};
 use crate::engine::backoff;
 use crate::engine::errand::{Errand, Goal};
 use crate::engine::facts::Origin;
@@ -24,9 +24,12 @@ impl Machine {
         now: Now,
     ) -> Effects {
         match outcome {
-            Outcome::Recovered { installed, marker, finished } => {
+            Outcome::Recovered(found) => {
                 self.recovered = true;
-                self.facts.recovered(installed, marker, finished);
+                if found.changed {
+                    self.prepared = None;
+                }
+                self.facts.recovered(found);
                 let mut effects = vec![Effect::Remember];
                 effects.extend(match errand.goal {
                     Goal::Recover => self.finish(errand, Ok(Answer::Done), now),
@@ -61,7 +64,9 @@ impl Machine {
                     });
                     self.start(errand, Job::Apply(planned, fetched))
                 }
-                None => self.fail(errand, Fault::bug("fetched without a plan"), now),
+                None => {
+                    self.fail(errand, Running::Fetch, Fault::bug("fetched without a plan"), now)
+                }
             },
             Outcome::Applied { report, marker } => {
                 // What lay in the folder before the first release was there on purpose.
@@ -72,7 +77,7 @@ impl Machine {
                 errand.applied = Some(report);
                 let mut effects = vec![Effect::Remember];
                 effects.extend(if clean {
-                    self.start(errand, Job::Clean { release, dry_run: false })
+                    self.start(errand, Job::Clean { release, dry_run: false, automatic: true })
                 } else {
                     self.finish_applied(errand, now)
                 });
@@ -80,7 +85,7 @@ impl Machine {
             }
             Outcome::Interrupted => {
                 self.recovered = false;
-                self.fail(errand, Fault::cancelled(), now)
+                self.fail(errand, Running::Apply, Fault::cancelled(), now)
             }
             Outcome::Verified(report, planned) => {
                 let repair = errand.goal == Goal::Verify { repair: true };
@@ -112,7 +117,7 @@ impl Machine {
     }
 
     /// The folder has another release now: what was asked and planned is settled.
-    fn changed(&mut self) {
+    pub(super) fn changed(&mut self) {
         self.question = None;
         self.prepared = None;
     }
@@ -158,7 +163,7 @@ impl Machine {
                 }
                 self.facts.target(false)
             }
-            Goal::Update { approve, check } => self.facts.target(*approve || !*check),
+            Goal::Update { even_held, .. } => self.facts.target(*even_held),
             Goal::Plan
             | Goal::Recover
             | Goal::Verify { .. }
@@ -230,9 +235,9 @@ impl Machine {
     fn finish(&mut self, errand: Errand, answer: Result<Answer, Fault>, now: Now) -> Effects {
         self.state = State::Idle;
         let mut effects = Vec::new();
-        if self.facts.failures > 0 && errand.goal != Goal::Trash {
+        let settled = self.waiting.take_if(|waiting| errand.goal.settles(waiting.fault.kind));
+        if settled.is_some() {
             self.facts.failures = 0;
-            effects.push(Effect::Remember);
         }
         if let Some(ticket) = errand.ticket {
             effects.push(Effect::answer(ticket, answer));
@@ -251,7 +256,13 @@ impl Machine {
     }
 
     /// What follows a job that failed.
-    pub(super) fn fail(&mut self, mut errand: Errand, fault: Fault, now: Now) -> Effects {
+    pub(super) fn fail(
+        &mut self,
+        mut errand: Errand,
+        failed: Running,
+        fault: Fault,
+        now: Now,
+    ) -> Effects {
         if matches!(fault.kind, FaultKind::FolderChanged | FaultKind::StateDamaged) {
             self.prepared = None;
         }
@@ -262,22 +273,21 @@ impl Machine {
             errand.replans += 1;
             return self.begin_again(errand, now);
         }
-        let knows_release = self.facts.offered.is_some() || self.facts.installed.is_some();
-        if errand.goal == Goal::Plan && is_of_origin(fault.kind) && knows_release {
-            // The origin is away, yet a release is known: plan for that.
+        if errand.goal == Goal::Plan && failed == Running::Check && self.facts.offered.is_some() {
+            tracing::warn!("planning for the release that is known: {fault}");
             return self.after_check(errand, now);
         }
         if fault.kind.next() == Next::Ask {
             return self.ask(errand, fault, None, now);
         }
         self.facts.failures = self.facts.failures.saturating_add(1);
-        let goal = errand.goal.retried();
+        self.state = State::Idle;
+        let goal = errand.goal.retried(fault.kind);
         let wait = backoff::delay(&fault, self.facts.failures, now.dice);
-        match (wait, goal) {
-            (Some(wait), Some(goal)) if !self.facts.paused || goal == Goal::Recover => {
-                self.state = State::Waiting { fault: fault.clone(), until: now.time + wait, goal };
-            }
-            _ => self.state = State::Idle,
+        if let (Some(wait), Some(goal)) = (wait, goal)
+            && (!self.facts.paused || goal == Goal::Recover)
+        {
+            self.waiting = Some(Waiting { fault: fault.clone(), until: now.time + wait, goal });
         }
         if fault.kind == FaultKind::Cancelled {
             self.facts.failures -= 1;
@@ -291,10 +301,23 @@ impl Machine {
     }
 
     fn begin_again(&mut self, errand: Errand, now: Now) -> Effects {
-        let updates = matches!(errand.goal, Goal::Follow | Goal::Update { .. });
-        match self.facts.target(true).filter(|_| updates) {
-            Some((release, _)) => self.start(errand, Job::Scan { release, quick: false }),
-            None => self.begin(errand, now),
+        let target = match errand.goal {
+            Goal::Update { even_held, .. } => self.facts.target(even_held),
+            Goal::Follow => self.facts.target(false),
+            Goal::Recover
+            | Goal::Check
+            | Goal::Plan
+            | Goal::Verify { .. }
+            | Goal::Clean { .. }
+            | Goal::Rollback
+            | Goal::Trash
+            | Goal::Restore { .. } => None,
+        };
+        match target {
+            Some((release, _)) if self.recovered => {
+                self.start(errand, Job::Scan { release, quick: false })
+            }
+            _ => self.begin(errand, now),
         }
     }
 
@@ -308,10 +331,6 @@ impl Machine {
         effects.extend(self.next_errand(now));
         effects
     }
-}
-
-fn is_of_origin(kind: FaultKind) -> bool {
-    matches!(kind, FaultKind::OriginUnreachable | FaultKind::OriginRefused | FaultKind::BadMetainfo)
 }
 
 fn nothing_installed(name: &str) -> Fault {

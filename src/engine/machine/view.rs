@@ -1,6 +1,6 @@
 //! What a front end sees of a machine.
 
-use super::{Machine, Running, State};
+use super::{Machine, Running, State, Waiting};
 use crate::model::snapshot::{PackView, Phase, Progress, Seeding};
 
 impl Machine {
@@ -15,10 +15,7 @@ impl Machine {
             offered: self.facts.offered.clone(),
             held: self.facts.is_held(),
             last_check: self.facts.origin.checked,
-            next_check: match &self.state {
-                State::Waiting { until, .. } => Some(*until),
-                State::Starting | State::Idle | State::Busy { .. } => self.next_check,
-            },
+            next_check: self.waiting.as_ref().map(|waiting| waiting.until).or(self.next_check),
             last_apply: self.facts.last_apply.clone(),
             seeding,
         }
@@ -32,15 +29,14 @@ impl Machine {
             State::Busy { running: Running::Fetch, .. } => Phase::Fetching { progress },
             State::Busy { running: Running::Apply, .. } => Phase::Applying { progress },
             State::Busy { running: Running::Verify, .. } => Phase::Verifying { progress },
-            State::Waiting { fault, until, .. } => {
-                Phase::Waiting { fault: fault.clone(), retry_at: *until }
-            }
             State::Idle | State::Busy { running: Running::Trash, .. } => self.resting_phase(),
         }
     }
 
     fn resting_phase(&self) -> Phase {
-        if let Some((fault, plan)) = &self.question {
+        if let Some(Waiting { fault, until, .. }) = &self.waiting {
+            Phase::Waiting { fault: fault.clone(), retry_at: *until }
+        } else if let Some((fault, plan)) = &self.question {
             Phase::Blocked { fault: fault.clone(), plan: plan.clone() }
         } else if self.facts.paused {
             Phase::Paused
