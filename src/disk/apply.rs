@@ -310,14 +310,13 @@ fn free_place(root: &Root, journal: &Journal, to: u32) -> Result<String, FsError
 fn can_go_forward(root: &Root, journal: &Journal) -> Result<bool, FsError> {
     for step in &journal.steps {
         let Step::Put { path, from, looks, was, to } = step else { continue };
-        let lost = match root.stat(from)? {
-            Some(staged) => !looks.looks_like(staged),
-            None => {
-                let now = root.stat(path)?;
-                let is_old =
-                    now.is_some() && (now == *was || root.same_file(path, journal.kept(*to))?);
-                is_old && !now.is_some_and(|stat| looks.looks_like(stat))
-            }
+        let lost = if let Some(staged) = root.stat(from)? {
+            !looks.looks_like(staged)
+        } else {
+            let now = root.stat(path)?;
+            let is_old =
+                now.is_some() && (now == *was || root.same_file(path, journal.kept(*to))?);
+            is_old && !now.is_some_and(|stat| looks.looks_like(stat))
         };
         if lost {
             return Ok(false);
@@ -343,10 +342,9 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
                 root.remove_dir_if_empty(path)?;
                 put_back(root, &journal.kept(*to), Path::new(path))?;
             }
-            // Putting a file back makes the folders it needs.
-            Step::Prune { .. } => {}
-            // What came out of the trash stays where the user has it now.
-            Step::Restore { .. } => {}
+            // Putting a file back makes the folders it needs, and what came out of the trash stays
+            // where the user has it now.
+            Step::Prune { .. } | Step::Restore { .. } => {}
         }
     }
     let touched = journal.steps.iter().map(|step| parent(step).to_owned()).collect();

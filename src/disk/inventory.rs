@@ -10,6 +10,7 @@ use super::fs::{FsError, Kind, Root, Stat};
 use super::layout::OWN_FOLDER;
 use super::staging::Staging;
 use super::verify::{Cancel, Cancelled, verify};
+use crate::model::fault::FaultKind;
 use crate::model::manifest::{Manifest, PieceSet};
 use crate::model::path::{RelPath, fold};
 
@@ -84,7 +85,12 @@ pub fn list(root: &Root, cancel: &Cancel) -> Result<Inventory, ScanError> {
         if cancel.is_cancelled() {
             return Err(Cancelled.into());
         }
-        for (name, stat) in root.list(&dir)? {
+        let listed = match root.list(&dir) {
+            // What may not be read is not ours to judge; what the release needs of it is missing.
+            Err(e) if e.kind() == FaultKind::AccessDenied && !dir.is_empty() => Vec::new(),
+            listed => listed?,
+        };
+        for (name, stat) in listed {
             let shown = name.to_string_lossy();
             if dir.is_empty() && fold(&shown) == OWN_FOLDER {
                 continue;
@@ -114,14 +120,14 @@ pub fn list(root: &Root, cancel: &Cancel) -> Result<Inventory, ScanError> {
     Ok(inventory)
 }
 
-/// Lists the folder and hashes what could be part of the release.
+/// Hashes what of the folder could be part of the release.
 pub fn scan(
+    inventory: Inventory,
     root: &Arc<Root>,
     manifest: &Arc<Manifest>,
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Scan, ScanError> {
-    let inventory = list(root, cancel)?;
     let candidates = candidates(manifest, &inventory);
     let content = Live::new(Arc::clone(root), Arc::clone(manifest));
     let live = verify(manifest, &candidates, &content, cancel, progress)?;

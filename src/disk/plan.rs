@@ -67,17 +67,27 @@ pub struct Given<'a> {
     pub policy: &'a Policy,
 }
 
-/// Makes the plan. Fails only where a link stands in place of a folder of the release.
-pub fn plan(given: Given<'_>) -> Result<Plan, Fault> {
+/// Refuses a folder in which a link stands in place of a folder of the release.
+pub fn check_folders(manifest: &Manifest, inventory: &Inventory) -> Result<(), Fault> {
+    let is_link =
+        |dir: &&str| inventory.others.get(*dir).is_some_and(|o| o.stat.kind == Kind::Link);
+    match manifest.files().flat_map(|(_, path, _)| path.ancestors()).find(is_link) {
+        Some(dir) => Err(link_in_the_way(dir)),
+        None => Ok(()),
+    }
+}
+
+/// Makes the plan.
+pub fn plan(given: Given<'_>) -> Plan {
     let Given { release, manifest, scan, baseline, policy } = given;
     let edits = edits(given);
-    let wanted = wanted(manifest, &scan.live, &edits);
+    let wanted = wanted(given, &edits);
     let mut missing = wanted.clone();
     scan.staged.iter().for_each(|piece| missing.remove(piece));
     let (actions, unchanged) = actions(given, &edits, &wanted);
     let names = Names::of(manifest, &scan.inventory);
     let (remove, let_go) = dropped(&scan.inventory, baseline, &names);
-    let obstacles = obstacles(manifest, &scan.inventory, &remove)?;
+    let obstacles = obstacles(manifest, &scan.inventory, &remove);
     let bytes =
         |pieces: &PieceSet| pieces.iter().map(|piece| manifest.piece_size(piece)).sum::<u64>();
     let new_content: u64 = actions
@@ -86,7 +96,7 @@ pub fn plan(given: Given<'_>) -> Result<Plan, Fault> {
         .map(|(&entry, _)| manifest.entries[entry].length)
         .sum();
     let staged_bytes = bytes(&wanted) - bytes(&missing);
-    Ok(Plan {
+    Plan {
         guard: guard(baseline, &names, remove.len(), policy),
         extras: extras_but(&scan.inventory, &names, policy, |path| {
             let goes = RelPath::new(path)
@@ -105,7 +115,7 @@ pub fn plan(given: Given<'_>) -> Result<Plan, Fault> {
         obstacles,
         wanted,
         missing,
-    })
+    }
 }
 
 /// The names of a release, as this folder tells names apart.
@@ -156,18 +166,34 @@ fn is_right(
     stat.length == length && manifest.pieces_of(entry).all(|piece| live.contains(piece))
 }
 
-/// Pieces that are not right in the folder and hold bytes of a file that is not kept as edited.
-fn wanted(manifest: &Manifest, live: &PieceSet, edits: &BTreeMap<EntryIndex, Stat>) -> PieceSet {
+/// Pieces that are not right in the folder and hold bytes of a file that needs them.
+///
+/// A piece with a kept edit in it can never be right. Its other files do not need it while they look
+/// as they were installed.
+fn wanted(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>) -> PieceSet {
+    let Given { manifest, scan, .. } = given;
     let mut wanted = PieceSet::none(manifest.pieces.len());
-    (0..manifest.pieces.len())
-        .filter(|&piece| !live.contains(piece))
-        .filter(|&piece| {
-            manifest.spans(piece).any(|span| {
-                manifest.entries[span.entry].path.is_some() && !edits.contains_key(&span.entry)
-            })
-        })
-        .for_each(|piece| wanted.insert(piece));
+    for piece in (0..manifest.pieces.len()).filter(|&piece| !scan.live.contains(piece)) {
+        let has_edit = manifest.spans(piece).any(|span| edits.contains_key(&span.entry));
+        let needs = |entry: EntryIndex| {
+            let Some(path) = &manifest.entries[entry].path else { return false };
+            if edits.contains_key(&entry) {
+                return false;
+            }
+            let stat = scan.inventory.find(path);
+            !(has_edit && stat.is_some_and(|stat| is_as_installed(given, path, stat)))
+        };
+        if manifest.spans(piece).any(|span| needs(span.entry)) {
+            wanted.insert(piece);
+        }
+    }
     wanted
+}
+
+/// Whether a file of the installed release looks as it was installed, when that is the release.
+fn is_as_installed(given: Given<'_>, path: &RelPath, stat: Stat) -> bool {
+    let installed = given.baseline.filter(|b| b.release.digest == given.release.digest);
+    installed.is_some_and(|baseline| baseline.is_ours(path, stat))
 }
 
 type Actions = (BTreeMap<EntryIndex, Action>, BTreeMap<EntryIndex, Stat>);
@@ -191,7 +217,7 @@ fn actions(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>, wanted: &PieceS
             Some(stat) if stat.length != length => {
                 actions.insert(entry, Action::Change(stat));
             }
-            Some(stat) if is_right(manifest, &scan.live, entry, length, stat) => {
+            Some(stat) if manifest.pieces_of(entry).all(|piece| !wanted.contains(piece)) => {
                 unchanged.insert(entry, stat);
             }
             Some(stat) => {
@@ -261,7 +287,7 @@ fn obstacles(
     manifest: &Manifest,
     inventory: &Inventory,
     remove: &BTreeMap<RelPath, Stat>,
-) -> Result<BTreeMap<String, Kind>, Fault> {
+) -> BTreeMap<String, Kind> {
     let goes = |path: &str| RelPath::new(path).is_ok_and(|path| remove.contains_key(&path));
     let mut obstacles = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -273,20 +299,16 @@ fn obstacles(
             obstacles.insert(path.to_string(), other.stat.kind);
         }
         for dir in path.ancestors().filter(|dir| seen.insert((*dir).to_owned())) {
-            match inventory.others.get(dir).map(|other| other.stat.kind) {
-                Some(Kind::Link) => return Err(link_in_the_way(dir)),
-                Some(kind) => {
-                    obstacles.insert(dir.to_owned(), kind);
-                }
-                None => {}
+            if let Some(other) = inventory.others.get(dir) {
+                obstacles.insert(dir.to_owned(), other.stat.kind);
             }
-            let is_file = RelPath::new(dir).is_ok_and(|dir| inventory.files.contains_key(&dir));
+            let is_file = RelPath::new(dir).is_ok_and(|dir| inventory.find(&dir).is_some());
             if is_file && !goes(dir) {
                 obstacles.insert(dir.to_owned(), Kind::File);
             }
         }
     }
-    Ok(obstacles)
+    obstacles
 }
 
 fn link_in_the_way(path: &str) -> Fault {

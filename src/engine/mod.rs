@@ -17,7 +17,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -117,6 +117,8 @@ impl Handle {
 pub fn start(paths: &Paths, mode: Mode) -> Result<Handle, StartError> {
     let state = Root::create(&paths.state)?;
     let lock = lock(paths)?;
+    // A former engine that was killed could not take it back.
+    state.remove_file_if_there(SNAPSHOT)?;
     let config = config::load(&paths.config, &paths.state)?;
     let (messages, inbox) = mpsc::channel(64);
     let (publish, snapshots) = watch::channel(Arc::default());
@@ -132,6 +134,8 @@ pub fn start(paths: &Paths, mode: Mode) -> Result<Handle, StartError> {
         publish,
         state,
         config_fault: None,
+        saved: None,
+        unsaved: false,
         _lock: lock,
     };
     engine.open_packs()?;
@@ -150,6 +154,11 @@ fn lock(paths: &Paths) -> Result<File, StartError> {
         Err(TryLockError::WouldBlock) => Err(StartError::Running(path)),
         Err(TryLockError::Error(source)) => Err(error(source)),
     }
+}
+
+/// Whether an engine works on this state folder right now.
+pub fn is_running(paths: &Paths) -> bool {
+    matches!(lock(paths), Err(StartError::Running(_)))
 }
 
 fn swarm_options(paths: &Paths, config: &Config) -> SwarmOptions {
@@ -182,6 +191,9 @@ struct Engine {
     publish: watch::Sender<Arc<Snapshot>>,
     state: Root,
     config_fault: Option<Fault>,
+    /// When the snapshot was left on disk last, and whether it changed since.
+    saved: Option<Instant>,
+    unsaved: bool,
     _lock: File,
 }
 
@@ -336,7 +348,7 @@ impl Engine {
     }
 
     /// Publishes what changed, and leaves it on disk for a look from outside.
-    fn show(&self) {
+    fn show(&mut self) {
         let snapshot = Snapshot {
             packs: self.packs.iter().map(Pack::view).collect(),
             config_fault: self.config_fault.clone(),
@@ -344,25 +356,37 @@ impl Engine {
         let changed = **self.publish.borrow() != snapshot;
         if changed {
             log_news(&self.publish.borrow(), &snapshot);
-            if self.mode == Mode::Follow {
-                self.leave_on_disk(&snapshot);
-            }
             self.publish.send_replace(Arc::new(snapshot));
         }
+        self.leave_on_disk(changed);
     }
 
-    fn leave_on_disk(&self, snapshot: &Snapshot) {
-        let bytes = serde_json::to_vec(snapshot).unwrap_or_default();
+    /// Leaves the newest snapshot on disk, at most once a second.
+    fn leave_on_disk(&mut self, changed: bool) {
+        self.unsaved |= changed && self.mode == Mode::Follow;
+        if !self.unsaved || self.saved.is_some_and(|saved| saved.elapsed() < SECOND) {
+            return;
+        }
+        (self.unsaved, self.saved) = (false, Some(Instant::now()));
+        let bytes = serde_json::to_vec(&**self.publish.borrow()).unwrap_or_default();
         if let Err(error) = self.state.write_quickly(SNAPSHOT, &bytes) {
             tracing::debug!("could not leave the status on disk: {error}");
         }
     }
 }
 
+impl Drop for Engine {
+    /// Nobody may take what was for what is.
+    fn drop(&mut self) {
+        let _ = self.state.remove_file_if_there(SNAPSHOT);
+    }
+}
+
 /// Where a running engine leaves its snapshot, in the state folder.
 const SNAPSHOT: &str = "snapshot.json";
 
-/// The snapshot that the running engine of this state folder left last.
+/// The snapshot that the engine which follows the packs of this state folder left last. One that was
+/// killed could not take it back: see [`is_running`].
 pub fn left_snapshot(paths: &Paths) -> Option<Snapshot> {
     let bytes = Root::open(&paths.state).ok()?.read(SNAPSHOT, 64 << 20).ok()??;
     serde_json::from_slice(&bytes).ok()

@@ -111,3 +111,28 @@ pub(super) struct Asked {
     #[arg(long)]
     pub json: bool,
 }
+
+impl Cli {
+    /// Whether a program reads the answer.
+    pub fn wants_json(&self) -> bool {
+        match &self.verb {
+            Verb::Check(asked)
+            | Verb::Plan(asked)
+            | Verb::Sync(asked)
+            | Verb::Rollback(asked)
+            | Verb::Pause(asked)
+            | Verb::Resume(asked)
+            | Verb::Apply { asked, .. }
+            | Verb::Verify { asked, .. }
+            | Verb::Clean { asked, .. }
+            | Verb::Trash { asked, .. }
+            | Verb::Status { asked, .. } => asked.json,
+            Verb::List { json } | Verb::Inspect { json, .. } => *json,
+            Verb::Run
+            | Verb::Add { .. }
+            | Verb::Remove { .. }
+            | Verb::Demo
+            | Verb::Completions { .. } => false,
+        }
+    }
+}

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::io::{self, Write, stdout};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
@@ -28,6 +28,9 @@ use crate::paths::Paths;
 
 /// How often the status of a running engine is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long another command is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a command ended, as a process says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +58,13 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
             return if is_wrong { Exit::WrongUse } else { Exit::Done };
         }
     };
+    let json = cli.wants_json();
     match run(cli) {
         Ok(exit) => exit,
+        Err(error) if json => {
+            say_json(&json!({ "ok": false, "error": in_words(&error) }));
+            Exit::Failed
+        }
         Err(error) => {
             say(&mut io::stderr(), &format!("modsync: {}\n", in_words(&error)));
             Exit::Failed
@@ -129,7 +137,7 @@ async fn on_packs(cli: Cli) -> Result<Exit> {
 
 /// `run`: the engine until a signal.
 async fn follow(paths: &Paths) -> Result<Exit> {
-    let handle = match engine::start(paths, Mode::Follow) {
+    let handle = match start(paths, Mode::Follow).await {
         Ok(handle) => handle,
         Err(error) => return Ok(cannot_start(&error, false)),
     };
@@ -148,7 +156,7 @@ async fn ask(paths: &Paths, asked: Asked, command: Command) -> Result<Exit> {
         Ok(pack) => pack,
         Err(why) => return Ok(wrong_use(&why, asked.json)),
     };
-    let handle = match engine::start(paths, Mode::Once) {
+    let handle = match start(paths, Mode::Once).await {
         Ok(handle) => handle,
         Err(error) => return Ok(cannot_start(&error, asked.json)),
     };
@@ -210,7 +218,7 @@ fn question<'a>(snapshot: &'a Snapshot, pack: &str) -> Option<&'a PlanReport> {
 
 fn exit_of(answer: &Answer) -> Exit {
     let (update, problems) = match answer {
-        Answer::Checked(report) => (report.offered.is_some(), false),
+        Answer::Checked(report) => (report.offered.is_some() && !report.held, false),
         Answer::Planned(report) => (!report.is_empty(), false),
         Answer::Verified(report) => {
             (false, !report.problems.is_empty() && report.repaired.is_none())
@@ -283,34 +291,58 @@ async fn status(paths: &Paths, asked: &Asked, watch: bool) -> Result<Exit> {
     {
         return Ok(wrong_use(&why, asked.json));
     }
-    let own = match engine::start(paths, Mode::Once) {
-        Ok(handle) => Some(handle),
-        Err(StartError::Running(_)) => None,
+    let mut snapshot = match look(paths).await {
+        Ok(snapshot) => snapshot,
         Err(error) => return Ok(cannot_start(&error, asked.json)),
     };
     let mut shown = String::new();
     loop {
-        let snapshot = match &own {
-            Some(handle) => settled(handle).await,
-            None => engine::left_snapshot(paths).unwrap_or_default(),
-        };
         let lines = status_lines(&snapshot, asked);
         if lines != shown {
             say(&mut stdout(), &lines);
             shown = lines;
         }
         if !watch {
-            break;
+            return Ok(Exit::Done);
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            () = stop_signal() => break,
+            () = stop_signal() => return Ok(Exit::Done),
+        }
+        // Only an engine that follows the packs changes anything; nobody is kept from starting one.
+        if engine::left_snapshot(paths).is_some() {
+            snapshot = look(paths).await.unwrap_or(snapshot);
         }
     }
-    if let Some(handle) = own {
-        handle.shutdown().await;
+}
+
+/// What the running engine shows, or what an engine of our own finds.
+async fn look(paths: &Paths) -> Result<Snapshot, StartError> {
+    if let Some(snapshot) = engine::left_snapshot(paths).filter(|_| engine::is_running(paths)) {
+        return Ok(snapshot);
     }
-    Ok(Exit::Done)
+    let handle = match start(paths, Mode::Once).await {
+        Ok(handle) => handle,
+        Err(error) => return engine::left_snapshot(paths).ok_or(error),
+    };
+    let snapshot = settled(&handle).await;
+    handle.shutdown().await;
+    Ok(snapshot)
+}
+
+/// Starts an engine. Another command that is about to end is waited for; one that stays is not.
+async fn start(paths: &Paths, mode: Mode) -> Result<Handle, StartError> {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        match engine::start(paths, mode) {
+            Err(StartError::Running(_))
+                if engine::left_snapshot(paths).is_none() && Instant::now() < patience =>
+            {
+                tokio::time::sleep(LOOK / 10).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 /// The first snapshot in which no pack is still starting.

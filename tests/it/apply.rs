@@ -11,7 +11,7 @@ use modsync::disk::apply::{Applied, Recovered, apply, recover};
 use modsync::disk::baseline::{self, Baseline};
 use modsync::disk::complete::complete;
 use modsync::disk::fs::Root;
-use modsync::disk::inventory::scan;
+use modsync::disk::inventory::{list, scan};
 use modsync::disk::journal::{Journal, Reason, steps_of};
 use modsync::disk::layout;
 use modsync::disk::plan::{Given, Plan, plan};
@@ -336,7 +336,8 @@ impl Folder {
     }
 
     fn plan(&self) -> Plan {
-        let scan = scan(&self.root, &self.new, &Cancel::default(), &|_| {}).unwrap();
+        let inventory = list(&self.root, &Cancel::default()).unwrap();
+        let scan = scan(inventory, &self.root, &self.new, &Cancel::default(), &|_| {}).unwrap();
         let baseline = baseline::peek(&self.root).unwrap();
         let policy =
             Policy { ignore: Globs::new(vec!["saves/".into()]).unwrap(), ..Policy::default() };
@@ -348,7 +349,6 @@ impl Folder {
             baseline: baseline.as_ref(),
             policy: &policy,
         })
-        .unwrap()
     }
 
     /// Carries a journal out and stops after `cut` steps.

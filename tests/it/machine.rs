@@ -519,7 +519,7 @@ fn planned(number: u8, guard: Option<Fault>) -> Arc<Planned> {
         baseline: None,
         policy: &policy,
     };
-    let mut plan = plan(given).unwrap();
+    let mut plan = plan(given);
     plan.guard = guard;
     let report = plan.report(&manifest);
     Arc::new(Planned { plan, manifest, torrent, report, arrived: Arc::default() })

@@ -72,6 +72,15 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
     }))
 }
 
+/// Deletes what has been in the trash for too long.
+pub(super) fn empty_trash(context: &Context) -> Result<(), Fault> {
+    let known = context.facts.marker.as_ref();
+    if known.is_some() {
+        expire_trash(context, &layout::lock(&context.config.folder, known)?.root);
+    }
+    Ok(())
+}
+
 fn report_of(journal: &Journal) -> Option<ApplyReport> {
     let count = |of: fn(&Step) -> bool| journal.steps.iter().filter(|s| of(s)).count() as u64;
     Some(ApplyReport {

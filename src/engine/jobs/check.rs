@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 
-use super::{Context, kept_torrent, read_torrent};
+use super::{Context, change, kept_torrent, read_torrent};
 use crate::disk::fs::Root;
 use crate::engine::job::{Checked, Outcome};
 use crate::model::fault::Fault;
@@ -18,7 +18,16 @@ use crate::net::swarm;
 
 pub(super) async fn check(context: &Context, full: bool) -> Result<Outcome, Fault> {
     let url = &context.config.url;
-    let known = context.facts.origin.digest.filter(|_| !full);
+    // What was lost here must be fetched again, whatever the origin says of it.
+    let published = context.facts.origin.digest;
+    let installed = context.facts.installed.as_ref().map(|release| release.digest);
+    let lost = match published {
+        Some(digest) if installed != published => {
+            context.state.stat(kept_torrent(digest))?.is_none()
+        }
+        _ => false,
+    };
+    let known = published.filter(|_| !full && !lost);
     let condition = known.map(|_| &context.facts.origin.validators);
     let body = remote::fetch(&context.http, url, condition).await.map_err(|e| e.fault(url))?;
     let (bytes, validators) = match body {
@@ -27,9 +36,11 @@ pub(super) async fn check(context: &Context, full: bool) -> Result<Outcome, Faul
         }
         Body::Bytes { bytes, validators } => (bytes, validators),
     };
+    // The body is read once a day: a good time to empty the trash as well.
+    empty_trash(context).await;
     let digest = Digest(Sha256::digest(&bytes).into());
     let validators = Some(validators);
-    if context.facts.origin.digest == Some(digest) {
+    if published == Some(digest) && !lost {
         return Ok(Outcome::Checked(Checked { release: None, validators, full: true }));
     }
     let state = Arc::clone(&context.state);
@@ -41,6 +52,15 @@ pub(super) async fn check(context: &Context, full: bool) -> Result<Outcome, Faul
             ..fault
         })?;
     Ok(Outcome::Checked(Checked { release: Some(release), validators, full: true }))
+}
+
+/// That the trash could not be emptied is no reason to fail a check.
+async fn empty_trash(context: &Context) {
+    let context = context.clone();
+    let emptied = spawn_blocking(move || change::empty_trash(&context)).await;
+    if let Ok(Err(fault)) = emptied {
+        tracing::debug!("the trash was not emptied: {fault}");
+    }
 }
 
 /// Takes a `.torrent` if every rule allows it, and keeps it.

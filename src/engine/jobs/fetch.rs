@@ -21,6 +21,8 @@ use crate::net::swarm::{self, PackStorage, Standing, Torrent};
 
 /// Left free on the disk besides what the new content needs, in bytes.
 const SPARE_ROOM: u64 = 16 << 20;
+/// Bytes that may be wrong or in flight, besides twice what is fetched.
+const GARBAGE: u64 = 128 << 20;
 /// How often a fetch is looked at.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -107,7 +109,7 @@ async fn download(
             peers: swarm::addresses(&context.config.peers).await,
         })
         .await?;
-    let mut patience = Patience::new(context.give_up_after);
+    let mut patience = Patience::new(context.give_up_after, plan.download_bytes);
     let result = loop {
         let standing = joined.standing();
         context.progress.show(fetch_progress(&standing, plan.download_bytes));
@@ -142,13 +144,15 @@ fn fetch_progress(standing: &Standing, total: u64) -> Progress {
 /// Gives up when nothing has come for too long.
 struct Patience {
     limit: Duration,
+    /// Bytes to fetch.
+    expected: u64,
     last_bytes: u64,
     since: Instant,
 }
 
 impl Patience {
-    fn new(limit: Duration) -> Self {
-        Self { limit, last_bytes: 0, since: Instant::now() }
+    fn new(limit: Duration, expected: u64) -> Self {
+        Self { limit, expected, last_bytes: 0, since: Instant::now() }
     }
 
     fn look(&mut self, standing: &Standing, release: &Release) -> Result<(), Fault> {
@@ -156,11 +160,15 @@ impl Patience {
             self.last_bytes = standing.fetched_bytes;
             self.since = Instant::now();
         }
-        if self.since.elapsed() < self.limit {
+        // Bytes that keep coming and are never right are no progress.
+        let garbage = standing.fetched_bytes.saturating_sub(standing.verified_bytes);
+        let is_too_much = garbage > self.expected.saturating_mul(2) + GARBAGE;
+        if self.since.elapsed() < self.limit && !is_too_much {
             return Ok(());
         }
         let why = match standing.peers {
             0 => "nobody who has it can be reached".to_owned(),
+            _ if is_too_much => "what the peers send is not what was published".to_owned(),
             n => format!("none of {n} connected peers sent anything for {:?}", self.limit),
         };
         Err(Fault::new(

@@ -30,14 +30,15 @@ pub(super) fn scan(context: &Context, release: Release, quick: bool) -> Result<O
 
 fn looks_installed(root: &Root, baseline: &Baseline, config: &PackConfig) -> Result<bool, Fault> {
     for (path, installed) in &baseline.files {
-        if config.policy.keep.matches(path) {
-            continue;
-        }
-        if !root.stat(path)?.is_some_and(|stat| installed.looks_like(stat)) {
+        let is_fine = match root.stat(path)? {
+            Some(stat) => installed.looks_like(stat) || config.policy.keep.matches(path),
+            None => false,
+        };
+        if !is_fine {
             return Ok(false);
         }
     }
-    Ok(baseline.files.len() as u64 == baseline.release.files)
+    Ok(true)
 }
 
 fn plan_for(
@@ -52,7 +53,9 @@ fn plan_for(
     let scan = match root {
         Some(root) => {
             let done = |done| context.progress.set(done, manifest.stream_length, Unit::Bytes);
-            inventory::scan(&root, &manifest, &context.cancel, &done)?
+            let inventory = inventory::list(&root, &context.cancel)?;
+            plan::check_folders(&manifest, &inventory)?;
+            inventory::scan(inventory, &root, &manifest, &context.cancel, &done)?
         }
         None => inventory::Scan::of_nothing(&manifest),
     };
@@ -62,7 +65,7 @@ fn plan_for(
         scan: &scan,
         baseline: baseline.as_ref(),
         policy: &context.config.policy,
-    })?;
+    });
     let report = plan.report(&manifest);
     Ok(Planned { plan, manifest, torrent, report, arrived: Arc::default() })
 }
