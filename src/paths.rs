@@ -69,11 +69,6 @@ impl Paths {
         self.state.join("logs")
     }
 
-    /// Held by the one engine of this state folder.
-    pub fn engine_lock(&self) -> PathBuf {
-        self.state.join("engine.lock")
-    }
-
     /// The folder that the swarm has for itself.
     pub fn swarm(&self) -> PathBuf {
         self.state.join("swarm")

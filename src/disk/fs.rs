@@ -14,7 +14,7 @@ mod platform;
 mod platform;
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
@@ -55,6 +55,10 @@ pub struct Stat {
     /// Nanoseconds since 1970.
     pub mtime_ns: i64,
 }
+
+/// A kernel's lock on a file. It falls when this is dropped, or with the process.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code)] File);
 
 /// A failed operation on a file.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +127,17 @@ impl Root {
     /// Opens a file for reading and writing at any place, making it when it is missing.
     pub fn open_sparse(&self, path: impl AsRef<Path>) -> Result<File> {
         self.open_with(path.as_ref(), OpenOptions::new().read(true).write(true).create(true))
+    }
+
+    /// Takes the kernel's lock on a file, which is made when it is missing. `None` when another has it.
+    pub fn try_lock(&self, path: impl AsRef<Path>) -> Result<Option<Lock>> {
+        let path = path.as_ref();
+        let file = self.open_sparse(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(self.error("lock", path, source)),
+        }
     }
 
     /// The same for a file that must be there.

@@ -10,14 +10,13 @@
 //! .modsync/trash/            replaced and removed files
 //! ```
 
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::fs::{FsError, Root, hint};
+use super::fs::{FsError, Lock, Root, hint};
 use super::record;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{InfoHash, hex};
@@ -45,7 +44,7 @@ pub struct Marker {
 pub struct LockedFolder {
     pub root: Arc<Root>,
     pub marker: Marker,
-    _lock: File,
+    _lock: Lock,
 }
 
 pub fn staging(info_hash: InfoHash) -> String {
@@ -80,20 +79,13 @@ pub fn lock(folder: &Path, known: Option<&Marker>) -> Result<LockedFolder, Fault
     };
     let found = check_marker(&root, known)?;
     root.create_dir_all(OWN_FOLDER)?;
-    let lock = root.open_sparse(LOCK)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(Fault::new(
-                FaultKind::FolderBusy,
-                format!("could not lock `{}`: another ModSync works on it", folder.display()),
-                "Let the other one finish, or remove the pack from one of them.",
-            ));
-        }
-        Err(TryLockError::Error(source)) => {
-            return Err(FsError { verb: "lock", path: folder.join(LOCK), source }.into());
-        }
-    }
+    let Some(lock) = root.try_lock(LOCK)? else {
+        return Err(Fault::new(
+            FaultKind::FolderBusy,
+            format!("could not lock `{}`: another ModSync works on it", folder.display()),
+            "Let the other one finish, or remove the pack from one of them.",
+        ));
+    };
     let marker = match found {
         Some(marker) => marker,
         None => make_marker(&root)?,

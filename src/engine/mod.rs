@@ -13,8 +13,6 @@ mod pack;
 mod progress;
 mod session;
 
-use std::fs::{File, TryLockError};
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -23,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::config::{self, Config, ConfigError};
-use crate::disk::fs::{FsError, Root};
+use crate::disk::fs::{FsError, Lock, Root};
 use crate::model::command::{Answer, Command};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::snapshot::Snapshot;
@@ -55,8 +53,6 @@ pub enum Mode {
 pub enum StartError {
     #[error("another ModSync is running: `{}` is locked", .0.display())]
     Running(PathBuf),
-    #[error("could not open `{}`: {source}", path.display())]
-    Lock { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Fs(#[from] FsError),
     #[error(transparent)]
@@ -116,7 +112,7 @@ impl Handle {
 /// Starts the engine. There is one per state folder, kept by a kernel lock on a file.
 pub fn start(paths: &Paths, mode: Mode) -> Result<Handle, StartError> {
     let state = Root::create(&paths.state)?;
-    let lock = lock(paths)?;
+    let lock = lock(&state)?;
     // A former engine that was killed could not take it back.
     state.remove_file_if_there(SNAPSHOT)?;
     let config = config::load(&paths.config, &paths.state)?;
@@ -144,21 +140,14 @@ pub fn start(paths: &Paths, mode: Mode) -> Result<Handle, StartError> {
     Ok(Handle { messages, snapshots })
 }
 
-fn lock(paths: &Paths) -> Result<File, StartError> {
-    let path = paths.engine_lock();
-    let error = |source| StartError::Lock { path: path.clone(), source };
-    let file =
-        File::options().create(true).truncate(false).write(true).open(&path).map_err(error)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::Running(path)),
-        Err(TryLockError::Error(source)) => Err(error(source)),
-    }
+fn lock(state: &Root) -> Result<Lock, StartError> {
+    state.try_lock(LOCK)?.ok_or_else(|| StartError::Running(state.path().join(LOCK)))
 }
 
 /// Whether an engine works on this state folder right now.
 pub fn is_running(paths: &Paths) -> bool {
-    matches!(lock(paths), Err(StartError::Running(_)))
+    let lock = Root::open(&paths.state).and_then(|state| state.try_lock(LOCK));
+    matches!(lock, Ok(None))
 }
 
 fn swarm_options(paths: &Paths, config: &Config) -> SwarmOptions {
@@ -194,7 +183,7 @@ struct Engine {
     /// When the snapshot was left on disk last, and whether it changed since.
     saved: Option<Instant>,
     unsaved: bool,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Engine {
@@ -381,6 +370,9 @@ impl Drop for Engine {
         let _ = self.state.remove_file_if_there(SNAPSHOT);
     }
 }
+
+/// Held by the one engine of a state folder.
+const LOCK: &str = "engine.lock";
 
 /// Where a running engine leaves its snapshot, in the state folder.
 const SNAPSHOT: &str = "snapshot.json";

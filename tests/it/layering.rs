@@ -20,7 +20,7 @@ const FLOORS: &[&[&str]] = &[
 
 /// Doors: what only these modules may name.
 const DOORS: &[(&str, &[&str])] = &[
-    ("std::fs::", &["disk", "config", "paths", "logging", "publish", "demo", "engine"]),
+    ("std::fs", &["disk", "config", "paths", "logging", "publish", "demo"]),
     ("reqwest::", &["net"]),
     ("librqbit::", &["net"]),
     ("tokio::spawn(", &["engine", "control", "demo"]),
