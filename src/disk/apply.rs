@@ -75,7 +75,6 @@ pub fn recover(
         Loaded::Value(journal) => journal,
         Loaded::Absent => {
             root.remove_file_if_there(BASELINE_NEXT)?;
-            trash::drop_unused(root)?;
             return Ok(Recovered::Nothing);
         }
         Loaded::Damaged(_) => {

@@ -93,8 +93,13 @@ pub fn lock(folder: &Path, known: Option<&Marker>) -> Result<LockedFolder, Fault
     Ok(LockedFolder { root: Arc::new(root), marker, _lock: lock })
 }
 
+/// The mark in a folder, if it has one.
+pub fn marker(root: &Root) -> Result<Option<Marker>, FsError> {
+    record::peek(root, MARKER)
+}
+
 fn check_marker(root: &Root, known: Option<&Marker>) -> Result<Option<Marker>, Fault> {
-    let found: Option<Marker> = record::peek(root, MARKER)?;
+    let found = marker(root)?;
     match (known, &found) {
         (Some(known), Some(found)) if known != found => {
             Err(gone(root.path(), "another folder stands in its place"))

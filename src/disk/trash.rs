@@ -98,6 +98,7 @@ pub(super) fn has_room(root: &Root, path: &str) -> Result<bool, FsError> {
 /// Deletes what is older than `age`, then the oldest until no more than `size` bytes are left. The
 /// newest entry is spared by the second rule, so that the last change can always be taken back.
 pub fn expire(root: &Root, age: Duration, size: u64, now: SystemTime) -> Result<(), FsError> {
+    drop_unused(root)?;
     let mut entries = Vec::new();
     for journal in records(root)? {
         if now.duration_since(journal.when).is_ok_and(|old| old > age) {
@@ -152,7 +153,7 @@ pub(super) fn close(root: &Root, journal: &Journal) -> Result<(), FsError> {
 }
 
 /// Removes entries that a crash left before their change began: they hold no files.
-pub(super) fn drop_unused(root: &Root) -> Result<(), FsError> {
+fn drop_unused(root: &Root) -> Result<(), FsError> {
     for (name, _) in root.list(TRASH)? {
         let Some(id) = name.to_str() else { continue };
         let folder = format!("{TRASH}/{id}");

@@ -10,7 +10,7 @@ use crate::disk::complete::Staged;
 use crate::disk::fs::Root;
 use crate::disk::inventory;
 use crate::disk::journal::{self, Journal, Reason, Step};
-use crate::disk::layout::{self, LockedFolder};
+use crate::disk::layout::{self, LockedFolder, Marker};
 use crate::disk::plan::{self, Plan};
 use crate::disk::record::Loaded;
 use crate::disk::{apply, rollback, trash};
@@ -27,8 +27,11 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
     let Some(root) = layout::look(&config.folder, known)? else {
         return Ok(Outcome::Recovered(Found::default()));
     };
-    if root.stat(layout::OWN_FOLDER)?.is_none() {
-        return Ok(Outcome::Recovered(Found::default()));
+    let baseline = baseline::peek(&root)?;
+    let is_damaged = baseline.is_none() && root.stat(layout::BASELINE)?.is_some();
+    if !is_damaged && !journal::is_there(&root)? {
+        // Nothing to mend: a look is enough, and works where nothing may be written.
+        return Ok(Outcome::Recovered(found(baseline, layout::marker(&root)?)));
     }
     let LockedFolder { root, marker, .. } = &layout::lock(&config.folder, known)?;
     let steps = |done| context.progress.set(done, 0, Unit::Steps);
@@ -63,13 +66,17 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
             None
         }
     };
-    Ok(Outcome::Recovered(Found {
+    let found = found(baseline, Some(marker.clone()));
+    Ok(Outcome::Recovered(Found { finished, changed, ..found }))
+}
+
+fn found(baseline: Option<Baseline>, marker: Option<Marker>) -> Found {
+    Found {
         went_back_from: baseline.as_ref().and_then(|b| b.went_back_from.clone()),
         installed: baseline.map(|b| b.release),
-        marker: Some(marker.clone()),
-        finished,
-        changed,
-    }))
+        marker,
+        ..Found::default()
+    }
 }
 
 /// Deletes what has been in the trash for too long.
