@@ -32,10 +32,12 @@ impl Meter {
         };
         match (&self.bar, pack.phase.progress()) {
             (Some(bar), Some(progress)) => {
-                bar.set_prefix(pack.phase.name());
-                bar.set_length(progress.total.max(1));
-                bar.set_position(progress.done);
                 bar.set_message(text::progress(progress));
+                bar.update(|state| {
+                    state.set_len(progress.total.max(1));
+                    state.set_pos(progress.done);
+                });
+                bar.set_prefix(pack.phase.name());
             }
             (None, progress) => {
                 let tenth = progress.map_or(0, |progress| progress.percent() / 10);

@@ -248,7 +248,9 @@ pub fn phase(phase: &Phase, now: SystemTime) -> String {
         Phase::Scanning { progress: p }
         | Phase::Fetching { progress: p }
         | Phase::Applying { progress: p }
-        | Phase::Verifying { progress: p } => format!("{name}: {}", progress(p)),
+        | Phase::Verifying { progress: p } => {
+            format!("{name}: {}", progress(p)).trim_end_matches([':', ' ']).to_owned()
+        }
         Phase::Waiting { fault, retry_at } => {
             let left = retry_at.duration_since(now).unwrap_or_default();
             format!("{name}: {fault} (again in {})", short(left))
@@ -264,6 +266,9 @@ pub fn phase(phase: &Phase, now: SystemTime) -> String {
 
 /// `42 %, 1.2 MiB of 3 MiB, 800 KiB/s, 2s left, 3 peers`
 pub fn progress(progress: &Progress) -> String {
+    if progress.total == 0 {
+        return String::new();
+    }
     let mut out = format!("{} %", progress.percent());
     match progress.unit {
         Unit::Bytes => {

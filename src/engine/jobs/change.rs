@@ -270,10 +270,11 @@ pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
     let Some(undone) = current.applied_as.clone() else {
         return Err(nothing("no earlier release was installed here"));
     };
-    let (Some(done), Some(previous)) =
-        (trash::record_of(root, &undone)?, trash::baseline_of(root, &undone)?)
-    else {
-        return Err(nothing("no earlier release is in the trash"));
+    let Some(done) = trash::record_of(root, &undone)? else {
+        return Err(nothing("the earlier release is no longer in the trash"));
+    };
+    let Some(previous) = trash::baseline_of(root, &undone)? else {
+        return Err(nothing("no earlier release was installed here"));
     };
     let keep = &context.config.policy.keep;
     let given = rollback::Given {
