@@ -109,7 +109,8 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
             }
             Step::Put { path, from, looks, was, .. } => {
                 let obstacle = root.stat(path)?.filter(|stat| stat.is_file());
-                obstacle == *was && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat))
+                (obstacle.is_none() || obstacle == *was)
+                    && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat))
             }
             Step::Clear { .. }
             | Step::Prune { .. }
@@ -243,7 +244,10 @@ fn take(root: &Root, journal: &Journal, step: &Step) -> Result<(), Fault> {
             }
         }
         Step::Prune { path } => {
-            root.remove_dir_if_empty(path)?;
+            // An empty folder that cannot be removed is no reason to stop half-way.
+            if let Err(error) = root.remove_dir_if_empty(path) {
+                tracing::debug!("an empty folder stays: {error}");
+            }
         }
         Step::MakeDir { path, to } => make_dir(root, journal, path, *to)?,
         Step::Restore { path, from } => {
@@ -330,9 +334,11 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
         match step {
             Step::Remove { path, to, .. } => put_back(root, &journal.kept(*to), path.as_ref())?,
             Step::Clear { path, to, .. } => put_back(root, &journal.kept(*to), Path::new(path))?,
-            Step::Put { path, from, looks, to, .. } => {
+            Step::Put { path, from, looks, was, to } => {
                 let ours = root.stat(path)?.is_some_and(|stat| looks.looks_like(stat));
-                if ours && root.stat(from)?.is_none() {
+                let has_old = was.is_none() || root.stat(journal.kept(*to))?.is_some();
+                if ours && has_old && root.stat(from)?.is_none() {
+                    root.create_dir_all(ancestors(from).next().unwrap_or_default())?;
                     root.rename(path, from)?;
                 }
                 put_back(root, &journal.kept(*to), path.as_ref())?;

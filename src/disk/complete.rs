@@ -138,9 +138,9 @@ impl Completion<'_> {
         for (offset, size) in self.blocks(entry, |piece| self.plan.wanted.contains(piece)) {
             self.go_on()?;
             let (new, old) = (&mut new[..size], &mut old[..size]);
-            self.staging
-                .read_at(entry, offset, new)
-                .map_err(|e| self.staging.error("read", entry, e))?;
+            if self.staging.read_at(entry, offset, new).is_err() {
+                return Err(CompleteError::NotRight(1));
+            }
             if self.live.read_at(entry, offset, old).is_err() || new != old {
                 return Ok(false);
             }

@@ -33,7 +33,13 @@ pub fn rollback(given: &Given<'_>) -> Result<Option<(Vec<Step>, Baseline)>, FsEr
             {
                 let now = (given.look)(path.as_str())?;
                 let stays = now.is_some_and(|stat| (given.stays)(path, stat));
-                if let (Some(was), false) = (given.current.files.get(path), stays) {
+                // What was edited since is the user's and stays as an extra.
+                let was = given
+                    .current
+                    .files
+                    .get(path)
+                    .filter(|was| now.is_some_and(|n| was.looks_like(n)));
+                if let (Some(was), false) = (was, stays) {
                     removes
                         .push((path, Step::Remove { path: path.clone(), was: *was, to: next() }));
                 }

@@ -73,11 +73,13 @@ impl Goal {
         let check = !matches!(fault.next(), Next::Watch(_));
         match *self {
             Self::Recover => Some(Self::Recover),
-            Self::Follow | Self::Check | Self::Plan => Some(Self::Follow),
+            // A repair that nobody can help with must not keep an update from being found.
+            Self::Follow | Self::Check | Self::Plan | Self::Verify { repair: true } => {
+                Some(Self::Follow)
+            }
             Self::Update { approve, even_held, .. } => {
                 Some(Self::Update { check, approve, even_held })
             }
-            Self::Verify { repair: true } => Some(Self::Verify { repair: true }),
             Self::Verify { repair: false }
             | Self::Clean { .. }
             | Self::Rollback

@@ -56,14 +56,17 @@ impl Facts {
         self.marker = found.marker.or(self.marker.take());
         self.installed = found.installed;
         self.last_apply = found.finished.or(self.last_apply.take());
-        if let Some(from) = found.went_back_from {
+        // A release that the origin has withdrawn since is neither offered nor held.
+        let published = self.origin.digest;
+        let from = found.went_back_from;
+        let from = from.filter(|from| published.is_none_or(|digest| digest == from.digest));
+        if let Some(from) = from {
             let offered = self.offered.get_or_insert_with(|| from.clone());
             if offered.digest == from.digest {
                 self.held = Some(from.digest);
             }
         }
         self.forget_offered_if_installed();
-        let published = self.origin.digest;
         let installed = self.installed.as_ref().map(|release| release.digest);
         if self.offered.is_none() && published.is_some() && published != installed {
             // What the origin publishes is neither installed nor known any more: read it anew.

@@ -15,7 +15,7 @@ use super::errand::{Errand, Goal, Ticket};
 use super::facts::Facts;
 use super::job::{Fetched, Job, Outcome, Planned};
 use crate::model::command::{Answer, Command};
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, Next};
 use crate::model::pack::PackConfig;
 use crate::model::report::PlanReport;
 
@@ -184,7 +184,11 @@ impl Machine {
 
     fn pause(&mut self, ticket: Ticket) -> Effects {
         self.facts.paused = true;
-        self.waiting = None;
+        // Only what a change left half done is finished all the same.
+        self.waiting = self.waiting.take().filter(|_| !self.recovered);
+        if let Some(waiting) = &mut self.waiting {
+            waiting.goal = Goal::Recover;
+        }
         let mut effects = vec![Effect::Remember, Effect::answer(ticket, Ok(Answer::Done))];
         match &self.state {
             State::Busy {
@@ -227,6 +231,7 @@ impl Machine {
         if self.config.policy != config.policy {
             self.changed();
             self.facts.shown = None;
+            self.facts.summary = None;
         }
         self.config = config;
         if let Some(next) = &mut self.next_check {
@@ -298,7 +303,8 @@ impl Machine {
             Ok(outcome) => self.advance(*errand, planned, outcome, now),
             Err(fault) => {
                 // A change that failed may have left its journal: that is finished before all else.
-                self.recovered &= running != Running::Apply;
+                // What was refused was never begun.
+                self.recovered &= running != Running::Apply || fault.kind.next() == Next::Rest;
                 self.fail(*errand, running, fault, now)
             }
         }

@@ -305,6 +305,7 @@ impl Engine {
 
     fn forget_packs_that_left(&mut self) {
         let before = self.packs.len();
+        self.packs.iter_mut().filter(|pack| pack.is_gone()).for_each(Pack::answer);
         self.packs.retain(|pack| !pack.is_gone());
         if self.packs.len() < before
             && let Err(error) = self.open_packs()

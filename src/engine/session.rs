@@ -50,15 +50,14 @@ impl Session {
         let Some(Prepared { bytes, have, lacking, storage }) = prepared else { return Ok(()) };
         let peers = swarm::addresses(&config.peers).await;
         let torrent = Torrent { bytes, have, unwanted: lacking, storage, peers };
-        let mut seeded = self.seeded.lock().await;
         let joined = self.swarm().await?.add(torrent).await?;
-        seeded.insert(config.name.clone(), joined);
+        self.seeded.lock().await.insert(config.name.clone(), joined);
         Ok(())
     }
 
     pub async fn stop_seeding(&self, pack: &str) {
-        let mut seeded = self.seeded.lock().await;
-        if let (Some(joined), Some(swarm)) = (seeded.remove(pack), self.swarm.get()) {
+        let joined = self.seeded.lock().await.remove(pack);
+        if let (Some(joined), Some(swarm)) = (joined, self.swarm.get()) {
             swarm.remove(joined.info_hash()).await;
         }
     }

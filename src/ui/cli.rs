@@ -295,6 +295,7 @@ async fn status(paths: &Paths, asked: &Asked, watch: bool) -> Result<Exit> {
         Ok(snapshot) => snapshot,
         Err(error) => return Ok(cannot_start(&error, asked.json)),
     };
+    let mut ran = engine::left_snapshot(paths).is_some();
     let mut shown = String::new();
     loop {
         let lines = status_lines(&snapshot, asked);
@@ -310,9 +311,11 @@ async fn status(paths: &Paths, asked: &Asked, watch: bool) -> Result<Exit> {
             () = stop_signal() => return Ok(Exit::Done),
         }
         // Only an engine that follows the packs changes anything; nobody is kept from starting one.
-        if engine::left_snapshot(paths).is_some() {
+        let runs = engine::left_snapshot(paths).is_some();
+        if runs || ran {
             snapshot = look(paths).await.unwrap_or(snapshot);
         }
+        ran = runs;
     }
 }
 

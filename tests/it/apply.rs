@@ -139,6 +139,33 @@ fn an_edit_after_a_crash_does_not_undo_the_update() {
 }
 
 #[test]
+fn a_rollback_leaves_a_new_file_that_was_edited_since() {
+    let folder = Folder::with_old_release();
+    let mut expected = folder.files();
+    let folder = folder.updated();
+    folder.write("brand/new.pak", b"edited after the update");
+    let journal = folder.rollback();
+    folder.carry_out(&journal, usize::MAX);
+    expected.insert("brand/new.pak".to_owned(), b"edited after the update".to_vec());
+    assert_eq!(folder.files(), expected);
+}
+
+#[test]
+fn emptying_staging_by_hand_after_a_crash_puts_the_old_release_back() {
+    let steps = Folder::with_old_release().update(true).steps.len();
+    for cut in 0..steps {
+        let folder = Folder::with_old_release();
+        let journal = folder.update(true);
+        let before = folder.files();
+        folder.carry_out(&journal, cut);
+        fs::remove_dir_all(folder.path().join(layout::STAGING)).unwrap();
+        recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
+        folder.every_file_is_old_or_new(&before);
+        assert_eq!(recover(&folder.root, &Cancel::default(), &|_| {}).unwrap(), Recovered::Nothing);
+    }
+}
+
+#[test]
 fn emptying_the_trash_by_hand_after_a_crash_does_not_stop_the_recovery() {
     let folder = Folder::with_old_release();
     let journal = folder.update(true);

@@ -245,6 +245,56 @@ fn a_repair_does_not_end_the_hold_of_a_release_the_user_went_back_from() {
 }
 
 #[test]
+fn a_question_ends_the_wait_that_led_to_it() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Sync);
+    pack.done(Err(fault(FaultKind::OriginUnreachable)));
+    assert_eq!(pack.phase(), "waiting");
+    pack.wait_until_it_acts();
+    pack.done(found(2));
+    pack.done(scanned_with_question(2));
+    assert_eq!(pack.phase(), "blocked");
+    assert_eq!(pack.clock(), [""; 0]);
+}
+
+#[test]
+fn a_rollback_that_stopped_half_way_is_finished_by_itself_even_when_paused() {
+    let mut pack = Pack::with_installed(2, false);
+    pack.command(Command::Rollback);
+    pack.done(Err(fault(FaultKind::FileInUse)));
+    assert_eq!(pack.phase(), "waiting");
+    pack.command(Command::Pause);
+    pack.wait(Duration::from_secs(30));
+    assert_eq!(pack.clock(), ["recover"]);
+}
+
+#[test]
+fn a_rollback_that_was_refused_leaves_all_as_it_was() {
+    let mut pack = Pack::with_installed(2, false);
+    pack.command(Command::Rollback);
+    let effects = pack.done(Err(fault(FaultKind::NothingToRollBack)));
+    assert_eq!(effects, ["seed", "remember", "answer nothing_to_roll_back"]);
+    assert_eq!(pack.phase(), "current");
+}
+
+#[test]
+fn a_withdrawn_release_does_not_come_back_from_the_folders_memory() {
+    let mut pack = Pack::with_installed(2, false);
+    pack.command(Command::Rollback);
+    pack.done(rolled_back(1, 2));
+    pack.command(Command::Check);
+    pack.done(found(1));
+    let mut pack = pack.restarted();
+    pack.done(Ok(Outcome::Recovered(Found {
+        installed: Some(release(1)),
+        went_back_from: Some(release(2)),
+        marker: Some(marker()),
+        ..Found::default()
+    })));
+    assert_eq!((pack.machine.facts().offered.as_ref(), pack.phase()), (None, "current"));
+}
+
+#[test]
 fn a_look_at_the_trash_does_not_end_a_wait() {
     let mut pack = Pack::ready(true);
     pack.clock();

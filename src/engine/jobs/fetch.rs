@@ -53,7 +53,9 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, 
     let folder = layout::lock(&context.config.folder, context.facts.marker.as_ref())?;
     let root = &folder.root;
     for (name, _) in root.list(layout::STAGING)? {
-        if name.to_str() != Some(&planned.manifest.info_hash.to_string()) {
+        let offered = context.facts.offered.as_ref().map(|release| release.info_hash);
+        let used = [Some(planned.manifest.info_hash), offered];
+        if !used.iter().flatten().any(|hash| name.to_str() == Some(&hash.to_string())) {
             root.remove_tree(Path::new(layout::STAGING).join(name))?;
         }
     }

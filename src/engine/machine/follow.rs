@@ -91,6 +91,7 @@ impl Machine {
                 let repair = errand.goal == Goal::Verify { repair: true };
                 if repair && !report.problems.is_empty() {
                     errand.verified = Some(report);
+                    self.prepared = None;
                     self.start(errand, Job::Fetch(planned))
                 } else {
                     self.finish(errand, Ok(Answer::Verified(report)), now)
@@ -198,8 +199,8 @@ impl Machine {
         }
         let was_shown = self.facts.shown.as_deref() == Some(report.id.as_str());
         let guard = planned.plan.guard.clone();
-        if guard.is_some() {
-            self.facts.shown = Some(report.id.clone());
+        if is_offered || guard.is_some() {
+            self.facts.shown = guard.as_ref().map(|_| report.id.clone());
         }
         let mut effects = vec![Effect::Remember];
         if errand.goal == Goal::Plan {
@@ -235,10 +236,7 @@ impl Machine {
     fn finish(&mut self, errand: Errand, answer: Result<Answer, Fault>, now: Now) -> Effects {
         self.state = State::Idle;
         let mut effects = Vec::new();
-        let settled = self.waiting.take_if(|waiting| errand.goal.settles(waiting.fault.kind));
-        if settled.is_some() {
-            self.facts.failures = 0;
-        }
+        self.settle(&errand.goal);
         if let Some(ticket) = errand.ticket {
             effects.push(Effect::answer(ticket, answer));
         }
@@ -246,9 +244,17 @@ impl Machine {
         effects
     }
 
+    /// A goal that was reached, or cannot be, ends the wait for another try at it.
+    fn settle(&mut self, goal: &Goal) {
+        if self.waiting.take_if(|waiting| goal.settles(waiting.fault.kind)).is_some() {
+            self.facts.failures = 0;
+        }
+    }
+
     pub(super) fn refuse(&mut self, errand: Errand, now: Now) -> Effects {
         let fault = nothing_installed(&self.config.name);
         self.state = State::Idle;
+        self.settle(&errand.goal);
         let mut effects: Effects =
             errand.ticket.map(|ticket| Effect::answer(ticket, Err(fault))).into_iter().collect();
         effects.extend(self.next_errand(now));
@@ -282,11 +288,11 @@ impl Machine {
         }
         self.facts.failures = self.facts.failures.saturating_add(1);
         self.state = State::Idle;
-        let goal = errand.goal.retried(fault.kind);
+        // What a change left half done is finished even when nothing else is tried again.
+        let goal = errand.goal.retried(fault.kind).filter(|_| !self.facts.paused);
+        let goal = goal.or((!self.recovered).then_some(Goal::Recover));
         let wait = backoff::delay(&fault, self.facts.failures, now.dice);
-        if let (Some(wait), Some(goal)) = (wait, goal)
-            && (!self.facts.paused || goal == Goal::Recover)
-        {
+        if let (Some(wait), Some(goal)) = (wait, goal) {
             self.waiting = Some(Waiting { fault: fault.clone(), until: now.time + wait, goal });
         }
         if fault.kind == FaultKind::Cancelled {
@@ -323,6 +329,7 @@ impl Machine {
 
     fn ask(&mut self, errand: Errand, fault: Fault, plan: Option<PlanReport>, now: Now) -> Effects {
         self.state = State::Idle;
+        self.settle(&errand.goal);
         self.question = Some((fault.clone(), plan.map(Arc::new)));
         let mut effects = vec![Effect::Remember];
         if let Some(ticket) = errand.ticket {
