@@ -102,6 +102,10 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
         let what = format!("an earlier change of `{}` is not finished", root.path().display());
         return Err(Fault::new(FaultKind::FolderChanged, what, "ModSync finishes it first."));
     }
+    let folders: BTreeSet<&str> = journal.steps.iter().map(parent).collect();
+    for folder in folders {
+        root.check_writable(folder)?;
+    }
     for step in &journal.steps {
         let as_planned = match step {
             Step::Remove { path, was, .. } => {

@@ -243,6 +243,15 @@ impl Root {
         is_locked(refusal) && self.open_existing(path).is_err_and(|e| is_locked(&e))
     }
 
+    /// Fails when names in a folder may not be changed; a folder that is not there is no failure.
+    pub fn check_writable(&self, folder: &str) -> Result<()> {
+        let check = self.dir_at(Path::new(folder)).and_then(|dir| platform::check_writable(&dir));
+        match check {
+            Err(e) if !is_absent(&e) => Err(self.error("write in", Path::new(folder), e)),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether two names are one file.
     pub fn same_file(&self, a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<bool> {
         let id = |path: &Path| match self.at(path, |dir, name| dir.symlink_metadata(name)) {

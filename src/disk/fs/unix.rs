@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use cap_fs_ext::DirExt;
+use cap_primitives::fs::{AccessModes, AccessType};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 
 /// Fills `buf` from `offset`; the file's own position does not matter.
@@ -19,6 +21,11 @@ pub fn write_all_at(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
 /// A folder's own handle may be open for walking only, so it is opened anew for this.
 pub(super) fn sync_dir(dir: &Dir) -> io::Result<()> {
     dir.open(".")?.sync_all()
+}
+
+pub(super) fn check_writable(dir: &Dir) -> io::Result<()> {
+    let modes = AccessModes { readable: true, writable: true, executable: true };
+    dir.access(".", AccessType::Access(modes))
 }
 
 /// A pipe in the place of a file must not make us wait for its other end.
