@@ -262,7 +262,11 @@ pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
             "The trash keeps what an update replaced for a limited time only.",
         )
     };
-    let folder = layout::lock(&context.config.folder, context.facts.marker.as_ref())?;
+    let known = context.facts.marker.as_ref();
+    if layout::look(&context.config.folder, known)?.is_none() {
+        return Err(nothing("nothing is installed"));
+    }
+    let folder = layout::lock(&context.config.folder, known)?;
     let root = &folder.root;
     let Some(current) = baseline::peek(root)? else {
         return Err(nothing("nothing is installed"));
