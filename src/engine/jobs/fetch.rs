@@ -94,11 +94,16 @@ async fn download(
             .filter(|&p| only_of_edits(p))
             .for_each(|piece| have.remove(piece));
     }
+    // A neighbour of a kept edit may want the piece they share: it comes to staging and is not used.
+    let mut staged = plan.wanted.clone();
+    (0..manifest.pieces.len())
+        .filter(|&p| !have.contains(p))
+        .for_each(|piece| staged.insert(piece));
     let storage = Arc::new(PackStorage::fetching(
         Arc::clone(manifest),
         Live::new(Arc::clone(root), Arc::clone(manifest)),
         Staging::create(Arc::clone(root), Arc::clone(manifest))?,
-        plan.wanted.clone(),
+        staged,
         Arc::clone(&planned.arrived),
     ));
     let session = context.session.swarm().await?;
