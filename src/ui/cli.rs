@@ -87,7 +87,9 @@ fn run(cli: Cli) -> Result<Exit> {
         return Ok(inspect(file, *json));
     }
     if let Verb::Completions { shell } = &cli.verb {
-        clap_complete::generate(*shell, &mut Cli::command(), "modsync", &mut stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(*shell, &mut Cli::command(), "modsync", &mut script);
+        say(&mut stdout(), &String::from_utf8_lossy(&script));
         return Ok(Exit::Done);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -239,12 +241,19 @@ fn exit_of(answer: &Answer) -> Exit {
 }
 
 fn add(paths: &Paths, url: String, folder: &Path, name: Option<String>) -> Result<Exit> {
-    let folder =
-        std::path::absolute(folder).context("could not make the folder's path absolute")?;
-    let new = NewPack { url: url.clone(), folder: folder.clone(), name };
+    // `~` is for the settings to understand; a shell may have left it as it is.
+    let folder = if folder.starts_with("~") {
+        folder.to_owned()
+    } else {
+        std::path::absolute(folder).context("could not make the folder's path absolute")?
+    };
+    let new = NewPack { url, folder, name };
     match config::add_pack(&paths.config, &paths.state, &new) {
         Ok(name) => {
-            engine::forget(paths, &url, &folder);
+            let packs = config::load(&paths.config, &paths.state)?.packs;
+            if let Some(pack) = packs.iter().find(|pack| pack.name == name) {
+                engine::forget(paths, &pack.url, &pack.folder);
+            }
             let line = format!("following `{name}`; `modsync sync {name}` installs it now\n");
             say(&mut stdout(), &line);
             Ok(Exit::Done)
