@@ -295,10 +295,12 @@ fn list(paths: &Paths, json: bool) -> Result<Exit> {
 
 async fn status(paths: &Paths, asked: &Asked, watch: bool) -> Result<Exit> {
     logging::start(Audience::Command, None)?;
-    if let Some(pack) = &asked.pack
-        && let Err(why) = choose(paths, Some(pack))?
-    {
-        return Ok(wrong_use(&why, asked.json));
+    let mut asked = asked.clone();
+    if let Some(pack) = &asked.pack {
+        asked.pack = match choose(paths, Some(pack))? {
+            Ok(pack) => Some(pack),
+            Err(why) => return Ok(wrong_use(&why, asked.json)),
+        };
     }
     let mut snapshot = match look(paths).await {
         Ok(snapshot) => snapshot,
@@ -307,7 +309,7 @@ async fn status(paths: &Paths, asked: &Asked, watch: bool) -> Result<Exit> {
     let mut ran = engine::left_snapshot(paths).is_some();
     let mut shown = String::new();
     loop {
-        let lines = status_lines(&snapshot, asked);
+        let lines = status_lines(&snapshot, &asked);
         if lines != shown {
             say(&mut stdout(), &lines);
             shown = lines;

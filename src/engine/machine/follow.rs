@@ -280,7 +280,7 @@ impl Machine {
             return self.begin_again(errand, now);
         }
         if errand.goal == Goal::Plan && failed == Running::Check && self.facts.offered.is_some() {
-            tracing::warn!("planning for the release that is known: {fault}");
+            tracing::error!("planning for the release that is known: {fault}");
             return self.after_check(errand, now);
         }
         if fault.kind.next() == Next::Ask {
