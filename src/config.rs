@@ -38,6 +38,13 @@ pub struct Config {
     pub network: Network,
 }
 
+impl Config {
+    /// The pack of this name, in any case.
+    pub fn pack(&self, name: &str) -> Option<&PackConfig> {
+        self.packs.iter().find(|pack| name::key(&pack.name) == name::key(name))
+    }
+}
+
 /// How the settings' file looks from outside, to notice that it changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp(Option<(SystemTime, u64)>);

@@ -29,7 +29,8 @@ use crate::paths::Paths;
 use crate::publish;
 
 const PIECE: usize = 64 * 1024;
-const PACK: &str = "friday";
+/// What the player of the story calls the pack.
+pub const PACK: &str = "friday";
 
 /// A part of the story.
 #[derive(Debug)]

@@ -32,8 +32,7 @@ pub fn add_pack(file: &Path, own_state: &Path, new: &NewPack) -> Result<String, 
         // The name that it would get is written down, so that it stays when other packs go.
         None => last_name(&check(&with_pack(file, &text, new, None)?)?),
     };
-    if let Some(other) = before.packs.iter().find(|pack| name::key(&pack.name) == name::key(&name))
-    {
+    if let Some(other) = before.pack(&name) {
         let cause = format!("there is a pack called `{}`", other.name);
         return Err(refused(file, cause, "Choose another name."));
     }
@@ -193,7 +192,9 @@ fn write(file: &Path, text: &str) -> Result<(), ConfigError> {
 
 fn replace(target: &Path, folder: &Path, text: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    // The cause alone: the name of a file that is never there for long helps nobody.
+    let cause = |error: io::Error| io::Error::from(error.kind());
+    let mut new = tempfile::NamedTempFile::new_in(folder).map_err(cause)?;
     new.write_all(text.as_bytes())?;
     if let Ok(old) = fs::metadata(target) {
         new.as_file().set_permissions(old.permissions())?;

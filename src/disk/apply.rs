@@ -123,7 +123,7 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
         };
         if !as_planned {
             let what = format!("`{}` changed while ModSync worked", target(step));
-            let hint = "ModSync looks at the folder again by itself.";
+            let hint = "A file changed while ModSync worked; close what writes there.";
             return Err(Fault::new(FaultKind::FolderChanged, what, hint));
         }
     }

@@ -57,7 +57,7 @@ impl From<CompleteError> for Fault {
             CompleteError::NotRight(_) => Self::new(
                 FaultKind::FolderChanged,
                 format!("could not complete the new files: {error}"),
-                "A file changed while ModSync worked; it looks again by itself.",
+                "A file changed while ModSync worked; close what writes there.",
             ),
         }
     }

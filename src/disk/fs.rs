@@ -461,18 +461,16 @@ impl From<FsError> for Fault {
 #[allow(clippy::wildcard_enum_match_arm)]
 pub fn hint(kind: FaultKind) -> &'static str {
     match kind {
-        FaultKind::DiskFull => "Free some space on that disk; ModSync goes on by itself.",
-        FaultKind::FileInUse => {
-            "Close the game or whatever uses the file; ModSync goes on by itself."
-        }
+        FaultKind::DiskFull => "Free some space on that disk.",
+        FaultKind::FileInUse => "Close the game or whatever uses the file.",
         FaultKind::AccessDenied => {
-            "Give yourself the right to write there, or choose another folder; ModSync goes on by itself."
+            "Give yourself the right to write there, or choose another folder."
         }
-        FaultKind::FolderGone => "Connect the disk again; ModSync goes on by itself.",
+        FaultKind::FolderGone => "Connect the disk again.",
         FaultKind::LinkInTheWay => {
             "Replace the link with a real folder, or name the folder it leads to in the settings."
         }
-        _ => "Look at the disk for errors; ModSync tries again by itself.",
+        _ => "Look at the disk for errors.",
     }
 }
 

@@ -43,6 +43,7 @@ pub struct Plan {
     pub guard: Option<Fault>,
     pub installed: Option<Release>,
     pub download_bytes: u64,
+    /// Free space that applying it asks for.
     pub disk_bytes: u64,
 }
 
@@ -56,6 +57,9 @@ pub enum Action {
     /// It shares a piece with changed files. Its own bytes are compared once the piece is here.
     Compare(Stat),
 }
+
+/// Left free on the disk besides what the new content needs, in bytes.
+const SPARE_ROOM: u64 = 16 << 20;
 
 /// What a plan is made from.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +100,7 @@ pub fn plan(given: Given<'_>) -> Plan {
         .map(|(&entry, _)| manifest.entries[entry].length)
         .sum();
     let staged_bytes = bytes(&wanted) - bytes(&missing);
+    let new_bytes = new_content.max(bytes(&wanted)).saturating_sub(staged_bytes);
     Plan {
         guard: guard(baseline, &names, remove.len(), policy),
         extras: extras_but(&scan.inventory, &names, policy, |path| {
@@ -104,7 +109,7 @@ pub fn plan(given: Given<'_>) -> Plan {
             goes || obstacles.keys().any(|obstacle| is_at_or_below(path, obstacle))
         }),
         download_bytes: bytes(&missing),
-        disk_bytes: new_content.max(bytes(&wanted)).saturating_sub(staged_bytes),
+        disk_bytes: if new_bytes == 0 { 0 } else { new_bytes + SPARE_ROOM },
         installed: baseline.map(|b| b.release.clone()),
         release: release.clone(),
         actions,
@@ -360,7 +365,7 @@ fn guard(
 ) -> Option<Fault> {
     let installed = &baseline?.files;
     let shared = installed.keys().filter(|path| names.contains(path.as_str())).count();
-    let hint = "Look at the plan; if it is what you want, approve it.";
+    let hint = "Look at the plan, and approve it if it is what you want.";
     if shared * 5 < installed.len() {
         let what = format!(
             "the new release has only {shared} of the {} installed files in it: it may be another pack",

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::job::{Checked, Found};
 use crate::disk::layout::Marker;
+use crate::model::fault::Fault;
 use crate::model::release::{Digest, Release};
 use crate::model::report::{ApplyReport, Summary, rfc3339};
 use crate::net::remote::Validators;
@@ -28,12 +29,20 @@ pub struct Facts {
     pub held: Option<Digest>,
     /// What applying the offered release would do, as far as it was worked out.
     pub summary: Option<Summary>,
-    /// The plan that was last shown because it needs a person; an approval holds for this one.
-    pub shown: Option<String>,
+    /// What a person must decide, about the plan that was last shown.
+    pub question: Option<Question>,
     pub paused: bool,
     pub last_apply: Option<ApplyReport>,
     /// Faults in a row, for the back-off.
     pub failures: u32,
+}
+
+/// What a person must decide before a plan is carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The plan that was shown; an approval holds for this one.
+    pub plan: String,
+    pub why: Fault,
 }
 
 /// What the origin said last.
@@ -92,7 +101,7 @@ impl Facts {
             self.held = None;
         }
         self.summary = None;
-        self.shown = None;
+        self.question = None;
         self.offered = Some(release);
         self.forget_offered_if_installed();
         true
@@ -102,7 +111,7 @@ impl Facts {
         self.marker = Some(marker);
         self.installed = Some(report.release.clone());
         self.last_apply = Some(report.clone());
-        self.shown = None;
+        self.question = None;
         if self.held == Some(report.release.digest) {
             self.held = None;
         }
@@ -116,7 +125,7 @@ impl Facts {
         let offered = self.offered.get_or_insert(from);
         self.held = Some(offered.digest);
         self.summary = None;
-        self.shown = None;
+        self.question = None;
     }
 
     pub fn is_held(&self) -> bool {

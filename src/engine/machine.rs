@@ -230,7 +230,7 @@ impl Machine {
     fn reconfigured(&mut self, config: PackConfig, now: Now) -> Effects {
         if self.config.policy != config.policy {
             self.changed();
-            self.facts.shown = None;
+            self.facts.question = None;
             self.facts.summary = None;
         }
         self.config = config;
@@ -282,7 +282,7 @@ impl Machine {
         let (running, planned) = match &job {
             Job::Recover => (Running::Recover, None),
             Job::Check { .. } => (Running::Check, None),
-            Job::Scan { .. } => (Running::Scan, None),
+            Job::Scan { .. } | Job::Clean { dry_run: true, .. } => (Running::Scan, None),
             Job::Fetch(planned) => (Running::Fetch, Some(Arc::clone(planned))),
             Job::Apply(planned, _) => (Running::Apply, Some(Arc::clone(planned))),
             Job::Verify { .. } => (Running::Verify, None),

@@ -408,7 +408,7 @@ fn log_news(old: &Snapshot, new: &Snapshot) {
             continue;
         }
         let phase = pack.phase.name();
-        if let Phase::Waiting { fault, .. } | Phase::Blocked { fault, .. } = &pack.phase {
+        if let Some(fault) = pack.phase.fault() {
             tracing::warn!(pack = pack.name, "{phase}: {fault}. {}", fault.hint);
         } else {
             tracing::info!(pack = pack.name, "{phase}");

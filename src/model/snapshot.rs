@@ -96,6 +96,22 @@ impl Phase {
         }
     }
 
+    /// What went wrong, if it is why nothing goes on.
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Waiting { fault, .. } | Self::Blocked { fault, .. } => Some(fault),
+            Self::Starting
+            | Self::Current
+            | Self::UpdateAvailable { .. }
+            | Self::Checking
+            | Self::Scanning { .. }
+            | Self::Fetching { .. }
+            | Self::Applying { .. }
+            | Self::Verifying { .. }
+            | Self::Paused => None,
+        }
+    }
+
     pub fn progress(&self) -> Option<&Progress> {
         match self {
             Self::Scanning { progress }

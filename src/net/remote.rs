@@ -120,9 +120,8 @@ impl RemoteError {
     }
 }
 
-const WAIT: &str = "ModSync tries again by itself; what is installed stays as it is.";
-const CONNECTION: &str =
-    "Check the internet connection and the pack's address; ModSync tries again by itself.";
+const WAIT: &str = "What is installed stays as it is; tell the admin if it lasts.";
+const CONNECTION: &str = "Check the internet connection and the pack's address.";
 const CHECK_ADDRESS: &str = "Check the pack's address with whoever publishes the pack.";
 const TELL_PUBLISHER: &str = "Tell whoever publishes the pack that their server answers wrongly.";
 const CHECK_CLOCK: &str = "Check the pack's address and this computer's date and time; \

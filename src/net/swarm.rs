@@ -82,11 +82,9 @@ impl From<SwarmError> for Fault {
                 "Ask the pack's admin to make the torrent anew.",
             ),
             SwarmError::Panicked(_) => Self::bug(error),
-            SwarmError::Start(_) | SwarmError::Add(..) => Self::new(
-                FaultKind::Io,
-                error,
-                "Look at the network settings; ModSync tries again by itself.",
-            ),
+            SwarmError::Start(_) | SwarmError::Add(..) => {
+                Self::new(FaultKind::Io, error, "Look at the network settings.")
+            }
         }
     }
 }

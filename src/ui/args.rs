@@ -31,11 +31,18 @@ pub(super) enum Verb {
         /// What to call it
         #[arg(long)]
         name: Option<String>,
+        /// For programs to read
+        #[arg(long)]
+        json: bool,
     },
     /// Stop following a pack; its files stay
-    Remove { pack: Option<String> },
+    Remove {
+        #[command(flatten)]
+        asked: Asked,
+    },
     /// Name the packs
     List {
+        /// For programs to read
         #[arg(long)]
         json: bool,
     },
@@ -94,6 +101,7 @@ pub(super) enum Verb {
     /// Read a .torrent by ModSync's rules
     Inspect {
         file: PathBuf,
+        /// For programs to read
         #[arg(long)]
         json: bool,
     },
@@ -126,13 +134,10 @@ impl Cli {
             | Verb::Verify { asked, .. }
             | Verb::Clean { asked, .. }
             | Verb::Trash { asked, .. }
+            | Verb::Remove { asked }
             | Verb::Status { asked, .. } => asked.json,
-            Verb::List { json } | Verb::Inspect { json, .. } => *json,
-            Verb::Run
-            | Verb::Add { .. }
-            | Verb::Remove { .. }
-            | Verb::Demo
-            | Verb::Completions { .. } => false,
+            Verb::Add { json, .. } | Verb::List { json } | Verb::Inspect { json, .. } => *json,
+            Verb::Run | Verb::Demo | Verb::Completions { .. } => false,
         }
     }
 }

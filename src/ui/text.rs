@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytesize::ByteSize;
 
-use crate::demo::Scene;
+use crate::demo::{self, Scene};
 use crate::model::command::Answer;
 use crate::model::fault::Fault;
 use crate::model::release::Release;
@@ -13,22 +13,24 @@ use crate::model::report::{
     ApplyReport, CheckReport, CleanReport, FileLine, PlanReport, ProblemKind, RestoreReport,
     Summary, TrashEntry, VerifyReport,
 };
-use crate::model::snapshot::{PackView, Phase, Progress, Unit};
+use crate::model::snapshot::{PackView, Phase, Progress, Snapshot, Unit};
 
 /// A list longer than this is cut; `--json` has all of it.
 const LINES: usize = 40;
 
-/// The answer to a command, as lines.
-pub fn answer(answer: &Answer) -> String {
+pub const NO_PACKS: &str = "no packs yet; `modsync add URL FOLDER` follows one\n";
+
+/// The answer that a pack gave to a command, as lines.
+pub fn answer(answer: &Answer, pack: &str) -> String {
     match answer {
         Answer::Done => "done\n".to_owned(),
         Answer::UpToDate { .. } => "up to date\n".to_owned(),
-        Answer::Checked(report) => checked(report),
-        Answer::Planned(report) => plan(report),
+        Answer::Checked(report) => checked(report, pack),
+        Answer::Planned(report) => plan(report, Some(pack)),
         Answer::Applied(report) => applied("applied", report),
         Answer::RolledBack(report) => applied("went back to", report),
-        Answer::Verified(report) => verified(report),
-        Answer::Cleaned(report) => cleaned(report),
+        Answer::Verified(report) => verified(report, pack),
+        Answer::Cleaned(report) => cleaned(report, pack),
         Answer::Trash { entries } => trash(entries),
         Answer::Restored(report) => restored(report),
     }
@@ -38,7 +40,9 @@ pub fn answer(answer: &Answer) -> String {
 pub fn scene(scene: &Scene<'_>) -> String {
     match scene {
         Scene::Says(words) => format!("{words}\n"),
-        Scene::Command(command, result) => format!("\n$ {command}\n{}\n", answer(result)),
+        Scene::Command(command, result) => {
+            format!("\n$ {command}\n{}\n", answer(result, demo::PACK))
+        }
     }
 }
 
@@ -50,10 +54,25 @@ pub fn fault(fault: &Fault) -> String {
     }
 }
 
-fn checked(report: &CheckReport) -> String {
+/// A name as one argument of a command line.
+pub fn argument(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_.+@".contains(c);
+    if name.chars().all(plain) { name.to_owned() } else { format!("\"{name}\"") }
+}
+
+/// How a person decides about a plan.
+pub fn decision(pack: &str) -> String {
+    let pack = argument(pack);
+    format!(
+        "  `modsync plan {pack}` shows the plan, `modsync apply --approve {pack}` applies exactly that\n"
+    )
+}
+
+fn checked(report: &CheckReport, pack: &str) -> String {
     match (&report.offered, &report.installed) {
         (Some(offered), _) if report.held => {
-            format!("you went back from {}; `modsync apply` applies it again\n", offered.label())
+            let (offered, pack) = (offered.label(), argument(pack));
+            format!("you went back from {offered}; `modsync apply {pack}` applies it again\n")
         }
         (Some(offered), Some(installed)) => {
             format!("update available: {} (installed: {})\n", release(offered), installed.label())
@@ -68,8 +87,8 @@ fn release(release: &Release) -> String {
     format!("{}, {}, {}", release.label(), files(release.files), ByteSize(release.length))
 }
 
-/// A plan, before anything is touched.
-pub fn plan(report: &PlanReport) -> String {
+/// A plan, before anything is touched; of which pack, if that is known.
+pub fn plan(report: &PlanReport, pack: Option<&str>) -> String {
     let mut out = format!("{}\n", release(&report.release));
     if report.is_empty() {
         out.push_str("nothing to do: the folder is as the release says\n");
@@ -94,9 +113,12 @@ pub fn plan(report: &PlanReport) -> String {
         files(report.unchanged)
     );
     if let Some(why) = &report.needs_approval {
+        let pack = pack.map(argument).unwrap_or_default();
+        let command = format!("modsync apply --approve {pack}");
         let _ = writeln!(
             out,
-            "a person must decide: {why}\n  `modsync apply --approve` applies exactly this plan ({})",
+            "a person must decide: {why}\n  `{}` applies exactly this plan ({})",
+            command.trim_end(),
             report.id
         );
     }
@@ -125,7 +147,7 @@ fn applied(verb: &str, report: &ApplyReport) -> String {
     )
 }
 
-fn verified(report: &VerifyReport) -> String {
+fn verified(report: &VerifyReport, pack: &str) -> String {
     let mut out = String::new();
     for problem in report.problems.iter().take(LINES) {
         let kind = match problem.kind {
@@ -156,16 +178,16 @@ fn verified(report: &VerifyReport) -> String {
             let bytes = ByteSize(report.bad_bytes);
             let _ = writeln!(
                 out,
-                "{} of {} not right; `modsync verify --repair` fetches {bytes}",
-                n,
-                files(report.files)
+                "{n} of {} not right; `modsync verify --repair {}` fetches {bytes}",
+                files(report.files),
+                argument(pack)
             );
         }
     }
     out
 }
 
-fn cleaned(report: &CleanReport) -> String {
+fn cleaned(report: &CleanReport, pack: &str) -> String {
     let mut out = String::new();
     list(&mut out, if report.dry_run { "would move" } else { "moved" }, &report.moved);
     match &report.trash {
@@ -173,7 +195,8 @@ fn cleaned(report: &CleanReport) -> String {
             let n = files(report.moved.len() as u64);
             let _ = writeln!(
                 out,
-                "{n} moved to the trash; `modsync trash --restore {id}` puts them back"
+                "{n} moved to the trash; `modsync trash {} --restore {id}` puts back what was moved",
+                argument(pack)
             );
         }
         None if report.moved.is_empty() => out.push_str("no extra files\n"),
@@ -209,12 +232,32 @@ fn restored(report: &RestoreReport) -> String {
     let mut out = String::new();
     list(&mut out, "put back", &report.restored);
     list(&mut out, "left in the trash (something stands in its place)", &report.in_the_way);
+    if report.restored.is_empty() && report.in_the_way.is_empty() {
+        out.push_str("nothing is left in this entry of the trash\n");
+    }
     out
+}
+
+/// All packs, and what is wrong with the settings.
+pub fn snapshot(snapshot: &Snapshot, now: SystemTime) -> String {
+    let mut lines: String = snapshot.packs.iter().map(|pack| status(pack, now)).collect();
+    if snapshot.packs.is_empty() {
+        lines.push_str(NO_PACKS);
+    }
+    if let Some(wrong) = &snapshot.config_fault {
+        let _ = writeln!(lines, "{}", fault(wrong));
+    }
+    lines
 }
 
 /// A pack in a few lines.
 pub fn status(pack: &PackView, now: SystemTime) -> String {
-    let mut out = format!("{}: {}\n", pack.name, phase(&pack.phase, now));
+    let mut out = format!("{}\n", headline(pack, now));
+    if matches!(pack.phase, Phase::Blocked { .. }) {
+        out.push_str(&decision(&pack.name));
+    } else if let Some(fault) = pack.phase.fault().filter(|fault| !fault.hint.is_empty()) {
+        let _ = writeln!(out, "  {}", fault.hint);
+    }
     let _ = writeln!(out, "  folder     {}", pack.folder.display());
     let _ = writeln!(out, "  origin     {}", pack.url);
     let installed = pack.installed.as_ref().map_or("nothing".to_owned(), release);
@@ -223,19 +266,29 @@ pub fn status(pack: &PackView, now: SystemTime) -> String {
         let held = if pack.held { " (you went back from it)" } else { "" };
         let _ = writeln!(out, "  offered    {}{held}", release(offered));
     }
-    if let Some(checked) = pack.last_check {
-        let _ = writeln!(out, "  checked    {} ago", ago(checked, now));
-    }
+    let checked =
+        pack.last_check.map_or("never".to_owned(), |then| format!("{} ago", ago(then, now)));
+    let _ = writeln!(out, "  checked    {checked}");
     if let Some(seeding) = &pack.seeding {
         let _ = writeln!(
             out,
-            "  seeding    to {} peers, {}/s, {} so far",
-            seeding.peers,
+            "  seeding    to {}, {}/s, {} so far",
+            peers(seeding.peers),
             ByteSize(seeding.rate),
             ByteSize(seeding.uploaded_bytes)
         );
     }
     out
+}
+
+/// A pack and what it is doing, on one line.
+pub fn headline(pack: &PackView, now: SystemTime) -> String {
+    let is_new = matches!(pack.phase, Phase::Current) && pack.installed.is_none();
+    if is_new && pack.offered.is_none() {
+        format!("{}: nothing is installed yet", pack.name)
+    } else {
+        format!("{}: {}", pack.name, phase(&pack.phase, now))
+    }
 }
 
 /// What a pack is doing, on one line.
@@ -285,7 +338,7 @@ pub fn progress(progress: &Progress) -> String {
         let _ = write!(out, ", {} left", short(Duration::from_secs(eta)));
     }
     if let Some(peers) = progress.peers {
-        let _ = write!(out, ", {peers} peers");
+        let _ = write!(out, ", {}", self::peers(peers));
     }
     out
 }
@@ -309,6 +362,10 @@ fn more(out: &mut String, count: usize) {
 
 fn files(count: u64) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}
+
+fn peers(count: u32) -> String {
+    if count == 1 { "1 peer".to_owned() } else { format!("{count} peers") }
 }
 
 fn ago(then: SystemTime, now: SystemTime) -> String {

@@ -12,6 +12,7 @@
 )]
 
 mod apply;
+mod cli;
 mod config;
 mod damage;
 mod e2e;

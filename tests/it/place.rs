@@ -43,12 +43,16 @@ impl Place {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_modsync"))
+        self.command(arguments).output().unwrap()
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_modsync"));
+        command
             .args(arguments)
             .env("MODSYNC_CONFIG", self.path("config.toml"))
-            .env("MODSYNC_STATE", self.path("state"))
-            .output()
-            .unwrap()
+            .env("MODSYNC_STATE", self.path("state"));
+        command
     }
 
     pub fn status(&self) -> Value {

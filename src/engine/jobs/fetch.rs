@@ -19,8 +19,6 @@ use crate::model::release::Release;
 use crate::model::snapshot::{Progress, Unit};
 use crate::net::swarm::{self, PackStorage, Standing, Torrent};
 
-/// Left free on the disk besides what the new content needs, in bytes.
-const SPARE_ROOM: u64 = 16 << 20;
 /// Bytes that may be wrong or in flight, besides twice what is fetched.
 const GARBAGE: u64 = 128 << 20;
 /// How often a fetch is looked at.
@@ -61,13 +59,13 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, 
     }
     let needed = planned.plan.disk_bytes;
     let available = root.available_space()?;
-    if needed > 0 && available < needed + SPARE_ROOM {
+    if available < needed {
         return Err(Fault::new(
             FaultKind::DiskFull,
             format!(
                 "could not fetch {}: it needs {} free in `{}`, and there are {}",
                 planned.plan.release.label(),
-                bytesize::ByteSize(needed + SPARE_ROOM),
+                bytesize::ByteSize(needed),
                 root.path().display(),
                 bytesize::ByteSize(available)
             ),
@@ -181,7 +179,7 @@ impl Patience {
         Err(Fault::new(
             FaultKind::NoPeers,
             format!("could not fetch {}: {why}", release.label()),
-            "ModSync keeps what it has and tries again by itself; ask the admin whether a seeder runs.",
+            "What was fetched is kept; ask the admin whether a seeder runs.",
         ))
     }
 }

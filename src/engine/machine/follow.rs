@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Effect, Effects, Machine, Now, Prepared, Running, State, Waiting};
 use crate::engine::backoff;
 use crate::engine::errand::{Errand, Goal};
-use crate::engine::facts::Origin;
+use crate::engine::facts::{Origin, Question};
 use crate::engine::job::{Checked, Job, Outcome, Planned};
 use crate::model::command::Answer;
 use crate::model::fault::{Fault, FaultKind, Next};
@@ -157,7 +157,7 @@ impl Machine {
                 let news = self.facts.offered.is_some() && !self.facts.is_held();
                 let asked = self.question.is_some();
                 let planned = self.facts.summary.is_some()
-                    && self.facts.shown.is_none()
+                    && self.facts.question.is_none()
                     && !self.config.auto_apply;
                 if !news || asked || planned || self.facts.paused {
                     return self.finish(errand, Ok(Answer::Done), now);
@@ -197,10 +197,11 @@ impl Machine {
         if is_offered {
             self.facts.summary = Some(report.summary());
         }
-        let was_shown = self.facts.shown.as_deref() == Some(report.id.as_str());
+        let was_shown = self.facts.question.as_ref().is_some_and(|shown| shown.plan == report.id);
         let guard = planned.plan.guard.clone();
         if is_offered || guard.is_some() {
-            self.facts.shown = guard.as_ref().map(|_| report.id.clone());
+            let ask = |why| Question { plan: report.id.clone(), why };
+            self.facts.question = guard.clone().map(ask);
         }
         let mut effects = vec![Effect::Remember];
         if errand.goal == Goal::Plan {

@@ -1,5 +1,6 @@
 //! What a front end sees of a machine.
 
+use super::super::facts::Question;
 use super::{Machine, Running, State, Waiting};
 use crate::model::snapshot::{PackView, Phase, Progress, Seeding};
 
@@ -38,6 +39,8 @@ impl Machine {
             Phase::Waiting { fault: fault.clone(), retry_at: *until }
         } else if let Some((fault, plan)) = &self.question {
             Phase::Blocked { fault: fault.clone(), plan: plan.clone() }
+        } else if let Some(Question { why, .. }) = &self.facts.question {
+            Phase::Blocked { fault: why.clone(), plan: None }
         } else if self.facts.paused {
             Phase::Paused
         } else if self.facts.offered.is_some() && !self.facts.is_held() {
