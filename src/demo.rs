@@ -21,7 +21,7 @@ use crate::config::{self, NewPack};
 use crate::disk::content::Live;
 use crate::disk::fs::Root;
 use crate::engine::{self, Handle, Mode};
-use crate::model::command::{Answer, Command};
+use crate::model::command::{Answer, Approval, Command};
 use crate::model::manifest::{PieceSet, hex};
 use crate::net::swarm::{Joined, PackStorage, Swarm, SwarmOptions, Torrent};
 use crate::origin::metainfo;
@@ -67,7 +67,7 @@ pub async fn run(tell: &mut dyn FnMut(Scene<'_>)) -> Result<()> {
     let player = player.restart().await?;
     tell(Scene::Command("modsync check", &player.send(Command::Check).await?));
     tell(Scene::Command("modsync plan", &player.send(Command::Plan).await?));
-    let applied = player.send(Command::Apply { approve: false }).await?;
+    let applied = player.send(Command::Apply { approve: Approval::None }).await?;
     tell(Scene::Command("modsync apply", &applied));
 
     tell(Scene::Says("A file gets damaged on the player's disk: same length, other bytes."));

@@ -20,7 +20,7 @@
 //! removed. Anything else is the user's.
 //!
 //! A module uses only what stands before it:
-//! `model < origin < disk < net < config, paths, logging, publish < engine < demo < ui`.
+//! `model < origin < disk < net < config, paths, logging, publish < engine < control < demo < ui`.
 
 pub mod model;
 
@@ -36,6 +36,8 @@ pub mod paths;
 pub mod publish;
 
 pub mod engine;
+
+pub mod control;
 
 pub mod demo;
 pub mod ui;

@@ -7,12 +7,15 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use toml_edit::{Document, DocumentMut, Item, Table, TomlError};
 
 use super::{Config, ConfigError, Mistake, name, parse, read};
+use crate::model::pack::PackConfig;
 
 /// A pack to add.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewPack {
     pub url: String,
     /// A relative one is meant from the current folder.
@@ -21,8 +24,8 @@ pub struct NewPack {
     pub name: Option<String>,
 }
 
-/// Adds a pack, making the file when it is missing, and says what the pack is called.
-pub fn add_pack(file: &Path, own_state: &Path, new: &NewPack) -> Result<String, ConfigError> {
+/// Adds a pack, making the file when it is missing.
+pub fn add_pack(file: &Path, own_state: &Path, new: &NewPack) -> Result<PackConfig, ConfigError> {
     let text = read(file)?;
     let before = parse(&text, file, own_state)?;
     let check = |text: &str| parse(text, file, own_state).map_err(|error| not_added(file, error));
@@ -30,16 +33,16 @@ pub fn add_pack(file: &Path, own_state: &Path, new: &NewPack) -> Result<String, 
     let name = match &new.name {
         Some(name) => name.clone(),
         // The name that it would get is written down, so that it stays when other packs go.
-        None => last_name(&check(&with_pack(file, &text, new, None)?)?),
+        None => last(check(&with_pack(file, &text, new, None)?)?, file)?.name,
     };
     if let Some(other) = before.pack(&name) {
         let cause = format!("there is a pack called `{}`", other.name);
         return Err(refused(file, cause, "Choose another name."));
     }
     let text = with_pack(file, &text, new, Some(&name))?;
-    check(&text)?;
+    let added = last(check(&text)?, file)?;
     write(file, &text)?;
-    Ok(name)
+    Ok(added)
 }
 
 /// Removes the pack from the settings. Its folder stays as it is.
@@ -54,8 +57,8 @@ pub fn remove_pack(file: &Path, own_state: &Path, name: &str) -> Result<(), Conf
     write(file, &text)
 }
 
-fn last_name(config: &Config) -> String {
-    config.packs.last().map(|pack| pack.name.clone()).unwrap_or_default()
+fn last(mut config: Config, file: &Path) -> Result<PackConfig, ConfigError> {
+    config.packs.pop().ok_or_else(|| refused(file, "the file takes no pack", "Look at the file."))
 }
 
 fn not_added(file: &Path, error: ConfigError) -> ConfigError {

@@ -194,12 +194,13 @@ impl Root {
         self.sync_dir(path.parent().unwrap_or(Path::new("")))
     }
 
-    /// Replaces a whole file in one instant; after a power cut it may be the old one or empty.
-    pub fn write_quickly(&self, path: &str, bytes: &[u8]) -> Result<()> {
+    /// Replaces a small file that only the user may read. It need not outlive a power cut.
+    pub fn write_private(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let temporary = format!("{path}.tmp");
         self.remove_file_if_there(&temporary)?;
-        let path_of = Path::new(&temporary);
-        let mut file = self.open_with(path_of, OpenOptions::new().write(true).create_new(true))?;
+        let mut options = OpenOptions::new();
+        platform::keep_private(options.write(true).create_new(true));
+        let mut file = self.open_with(Path::new(&temporary), &mut options)?;
         file.write_all(bytes).map_err(|e| self.error("write", Path::new(path), e))?;
         drop(file);
         self.rename(&temporary, path)

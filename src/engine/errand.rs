@@ -1,6 +1,6 @@
 //! [`Errand`]: what a command or the clock asked for, carried out as a chain of jobs.
 
-use crate::model::command::Command;
+use crate::model::command::{Approval, Command};
 use crate::model::fault::{FaultKind, Next};
 use crate::model::report::{ApplyReport, VerifyReport};
 
@@ -18,7 +18,7 @@ pub(super) enum Goal {
     /// Make the folder equal to the newest release, `even_held` if the user went back from it.
     Update {
         check: bool,
-        approve: bool,
+        approve: Approval,
         even_held: bool,
     },
     Verify {
@@ -55,7 +55,9 @@ impl Goal {
         match command {
             Command::Check => Self::Check,
             Command::Plan => Self::Plan,
-            Command::Sync => Self::Update { check: true, approve: false, even_held: false },
+            Command::Sync => {
+                Self::Update { check: true, approve: Approval::None, even_held: false }
+            }
             Command::Apply { approve } => Self::Update { check: false, approve, even_held: true },
             Command::Verify { repair } => Self::Verify { repair },
             Command::Clean { dry_run } => Self::Clean { dry_run },
@@ -71,14 +73,14 @@ impl Goal {
     /// this machine is no reason to ask the origin.
     pub fn retried(&self, fault: FaultKind) -> Option<Self> {
         let check = !matches!(fault.next(), Next::Watch(_));
-        match *self {
+        match self {
             Self::Recover => Some(Self::Recover),
             // A repair that nobody can help with must not keep an update from being found.
             Self::Follow | Self::Check | Self::Plan | Self::Verify { repair: true } => {
                 Some(Self::Follow)
             }
             Self::Update { approve, even_held, .. } => {
-                Some(Self::Update { check, approve, even_held })
+                Some(Self::Update { check, approve: approve.clone(), even_held: *even_held })
             }
             Self::Verify { repair: false }
             | Self::Clean { .. }

@@ -15,15 +15,16 @@ mod session;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, NewPack};
 use crate::disk::fs::{FsError, Lock, Root};
 use crate::model::command::{Answer, Command};
 use crate::model::fault::{Fault, FaultKind};
+use crate::model::pack::PackConfig;
 use crate::model::snapshot::Snapshot;
 use crate::net::http::{Http, Limits};
 use crate::net::swarm::SwarmOptions;
@@ -61,6 +62,17 @@ pub enum StartError {
     Http(#[from] crate::net::http::HttpError),
 }
 
+/// A change to the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Follow one pack more.
+    Add(NewPack),
+    /// Follow the pack of this name no more; its files stay.
+    Remove(String),
+    /// Read the settings' file again.
+    Reload,
+}
+
 /// The engine as a front end sees it.
 #[derive(Debug, Clone)]
 pub struct Handle {
@@ -74,6 +86,10 @@ enum Message {
         pack: String,
         command: Command,
         reply: oneshot::Sender<Result<Answer, Fault>>,
+    },
+    Change {
+        change: Change,
+        reply: oneshot::Sender<Result<Option<String>, Fault>>,
     },
     /// A job of a pack has ended.
     Done(String, Box<Result<job::Outcome, Fault>>),
@@ -95,8 +111,14 @@ impl Handle {
     pub async fn send(&self, pack: &str, command: Command) -> Result<Answer, Fault> {
         let (reply, answer) = oneshot::channel();
         let message = Message::Command { pack: pack.to_owned(), command, reply };
-        let stopped = || Fault::new(FaultKind::Cancelled, "ModSync is stopping", "");
         self.messages.send(message).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Changes the settings, in their file and in force; answers with the pack's name.
+    pub async fn change(&self, change: Change) -> Result<Option<String>, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(Message::Change { change, reply }).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 
@@ -109,12 +131,14 @@ impl Handle {
     }
 }
 
+fn stopped() -> Fault {
+    Fault::new(FaultKind::Cancelled, "ModSync is stopping", "")
+}
+
 /// Starts the engine. There is one per state folder, kept by a kernel lock on a file.
 pub fn start(paths: &Paths, mode: Mode) -> Result<Handle, StartError> {
     let state = Root::create(&paths.state)?;
     let lock = lock(&state)?;
-    // A former engine that was killed could not take it back.
-    state.remove_file_if_there(SNAPSHOT)?;
     let config = config::load(&paths.config, &paths.state)?;
     let (messages, inbox) = mpsc::channel(64);
     let (publish, snapshots) = watch::channel(Arc::default());
@@ -128,10 +152,7 @@ pub fn start(paths: &Paths, mode: Mode) -> Result<Handle, StartError> {
         packs: Vec::new(),
         messages: messages.clone(),
         publish,
-        state,
         config_fault: None,
-        saved: None,
-        unsaved: false,
         _lock: lock,
     };
     engine.open_packs()?;
@@ -142,12 +163,6 @@ pub fn start(paths: &Paths, mode: Mode) -> Result<Handle, StartError> {
 
 fn lock(state: &Root) -> Result<Lock, StartError> {
     state.try_lock(LOCK)?.ok_or_else(|| StartError::Running(state.path().join(LOCK)))
-}
-
-/// Whether an engine works on this state folder right now.
-pub fn is_running(paths: &Paths) -> bool {
-    let lock = Root::open(&paths.state).and_then(|state| state.try_lock(LOCK));
-    matches!(lock, Ok(None))
 }
 
 fn swarm_options(paths: &Paths, config: &Config) -> SwarmOptions {
@@ -178,11 +193,7 @@ struct Engine {
     session: Arc<Session>,
     messages: mpsc::Sender<Message>,
     publish: watch::Sender<Arc<Snapshot>>,
-    state: Root,
     config_fault: Option<Fault>,
-    /// When the snapshot was left on disk last, and whether it changed since.
-    saved: Option<Instant>,
-    unsaved: bool,
     _lock: Lock,
 }
 
@@ -201,6 +212,9 @@ impl Engine {
                         if let Some(pack) = self.pack(&pack) {
                             pack.done(*result, now());
                         }
+                    }
+                    Some(Message::Change { change, reply }) => {
+                        let _ = reply.send(self.change(change));
                     }
                     Some(Message::Shutdown(done)) => {
                         self.packs.iter_mut().for_each(Pack::leave);
@@ -257,23 +271,36 @@ impl Engine {
 
     /// Reads the settings again when their file changed. A broken edit keeps the old ones.
     fn take_up_settings(&mut self) {
-        let stamp = config::Stamp::of(&self.paths.config);
-        if stamp == self.watched {
-            return;
+        if config::Stamp::of(&self.paths.config) != self.watched
+            && let Err(error) = self.read_settings()
+        {
+            tracing::error!("the settings are broken, the former ones stay in force: {error}");
+            let hint = "Correct the file; it is read again when it changes.";
+            self.config_fault = Some(Fault::new(FaultKind::Refused, error, hint));
         }
-        self.watched = stamp;
-        match config::load(&self.paths.config, &self.paths.state) {
-            Ok(config) => {
-                tracing::info!("the settings changed and are in force");
-                self.config_fault = None;
-                self.reconfigure(config);
+    }
+
+    fn read_settings(&mut self) -> Result<(), ConfigError> {
+        self.watched = config::Stamp::of(&self.paths.config);
+        let config = config::load(&self.paths.config, &self.paths.state)?;
+        tracing::info!("the settings changed and are in force");
+        self.config_fault = None;
+        self.reconfigure(config);
+        Ok(())
+    }
+
+    fn change(&mut self, change: Change) -> Result<Option<String>, Fault> {
+        let name = match change {
+            Change::Add(new) => Some(add(&self.paths, &new).map_err(|e| e.fault())?.name),
+            Change::Remove(name) => {
+                let (file, state) = (&self.paths.config, &self.paths.state);
+                config::remove_pack(file, state, &name).map_err(|e| e.fault())?;
+                Some(name)
             }
-            Err(error) => {
-                tracing::error!("the settings are broken, the former ones stay in force: {error}");
-                let hint = "Correct the file; it is read again when it changes.";
-                self.config_fault = Some(Fault::new(FaultKind::Refused, error, hint));
-            }
-        }
+            Change::Reload => None,
+        };
+        self.read_settings().map_err(|e| e.fault())?;
+        Ok(name)
     }
 
     fn reconfigure(&mut self, config: Config) {
@@ -290,7 +317,7 @@ impl Engine {
         }
         self.config = config;
         for pack in &mut self.packs {
-            let same = |c: &&crate::model::pack::PackConfig| c.name == pack.name() && pack.is_at(c);
+            let same = |c: &&PackConfig| c.name == pack.name() && pack.is_at(c);
             match self.config.packs.iter().find(same) {
                 Some(config) => {
                     pack.reconfigure(config.clone(), self.config.network.give_up_after, now());
@@ -348,45 +375,21 @@ impl Engine {
             log_news(&self.publish.borrow(), &snapshot);
             self.publish.send_replace(Arc::new(snapshot));
         }
-        self.leave_on_disk(changed);
-    }
-
-    /// Leaves the newest snapshot on disk, at most once a second.
-    fn leave_on_disk(&mut self, changed: bool) {
-        self.unsaved |= changed && self.mode == Mode::Follow;
-        if !self.unsaved || self.saved.is_some_and(|saved| saved.elapsed() < SECOND) {
-            return;
-        }
-        (self.unsaved, self.saved) = (false, Some(Instant::now()));
-        let bytes = serde_json::to_vec(&**self.publish.borrow()).unwrap_or_default();
-        if let Err(error) = self.state.write_quickly(SNAPSHOT, &bytes) {
-            tracing::debug!("could not leave the status on disk: {error}");
-        }
-    }
-}
-
-impl Drop for Engine {
-    /// Nobody may take what was for what is.
-    fn drop(&mut self) {
-        let _ = self.state.remove_file_if_there(SNAPSHOT);
     }
 }
 
 /// Held by the one engine of a state folder.
 const LOCK: &str = "engine.lock";
 
-/// Where a running engine leaves its snapshot, in the state folder.
-const SNAPSHOT: &str = "snapshot.json";
-
-/// The snapshot that the engine which follows the packs of this state folder left last. One that was
-/// killed could not take it back: see [`is_running`].
-pub fn left_snapshot(paths: &Paths) -> Option<Snapshot> {
-    let bytes = Root::open(&paths.state).ok()?.read(SNAPSHOT, 64 << 20).ok()??;
-    serde_json::from_slice(&bytes).ok()
+/// Adds a pack to the settings, as one of which nothing is known yet.
+pub fn add(paths: &Paths, new: &NewPack) -> Result<PackConfig, ConfigError> {
+    let pack = config::add_pack(&paths.config, &paths.state, new)?;
+    forget(paths, &pack.url, &pack.folder);
+    Ok(pack)
 }
 
 /// Forgets what was known of a pack that is no longer, or not yet, in the settings.
-pub fn forget(paths: &Paths, url: &str, folder: &std::path::Path) {
+fn forget(paths: &Paths, url: &str, folder: &std::path::Path) {
     let known = paths.pack_state(url, folder);
     let (Some(parent), Some(name)) = (known.parent(), known.file_name()) else { return };
     let removed = Root::open(parent).and_then(|packs| packs.remove_tree(name));

@@ -16,10 +16,9 @@ pub enum Command {
     Plan,
     /// Check, then make the folder equal to the newest release.
     Sync,
-    /// Make the folder equal to the newest known release. `approve` approves the plan that was last
-    /// shown, and only that one.
+    /// Make the folder equal to the newest known release.
     Apply {
-        approve: bool,
+        approve: Approval,
     },
     /// Compare every byte with the installed release; `repair` fetches the bad pieces.
     Verify {
@@ -39,6 +38,29 @@ pub enum Command {
     },
     Pause,
     Resume,
+}
+
+/// A person's word on a plan that must not be carried out without one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approval {
+    #[default]
+    None,
+    /// The plan that was shown last, and no other.
+    Shown,
+    /// The plan of this id, and no other.
+    Plan(String),
+}
+
+impl Approval {
+    /// Whether it holds for the plan of this id, which is the one that was shown last or another.
+    pub fn covers(&self, plan: &str, was_shown: bool) -> bool {
+        match self {
+            Self::None => false,
+            Self::Shown => was_shown,
+            Self::Plan(id) => id == plan,
+        }
+    }
 }
 
 /// What comes back.

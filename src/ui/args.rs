@@ -1,8 +1,9 @@
 //! The command line's words.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Keeps a folder equal to what a remote .torrent URL describes.
 #[derive(Debug, Parser)]
@@ -98,6 +99,17 @@ pub(super) enum Verb {
         #[arg(long)]
         watch: bool,
     },
+    /// Wait for a running ModSync, in a script
+    Wait {
+        #[command(flatten)]
+        asked: Asked,
+        /// What to wait for; all packs when none is named
+        #[arg(long, value_enum)]
+        until: Until,
+        /// How long, such as "10m"; without it for ever
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        timeout: Option<Duration>,
+    },
     /// Read a .torrent by ModSync's rules
     Inspect {
         file: PathBuf,
@@ -109,6 +121,15 @@ pub(super) enum Verb {
     Demo,
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
+}
+
+/// What `wait` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Until {
+    /// The newest known release is installed
+    Current,
+    /// There is something to apply
+    UpdateAvailable,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -135,6 +156,7 @@ impl Cli {
             | Verb::Clean { asked, .. }
             | Verb::Trash { asked, .. }
             | Verb::Remove { asked }
+            | Verb::Wait { asked, .. }
             | Verb::Status { asked, .. } => asked.json,
             Verb::Add { json, .. } | Verb::List { json } | Verb::Inspect { json, .. } => *json,
             Verb::Run | Verb::Demo | Verb::Completions { .. } => false,

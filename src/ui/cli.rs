@@ -8,6 +8,7 @@ mod connect;
 mod output;
 mod packs;
 mod status;
+mod wait;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,13 +17,15 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 
-use self::output::{Failure, Output, with_ok};
+use self::output::{Failure, Output};
 use super::args::{Cli, Verb};
 use super::text;
+use crate::control::api::with_ok;
+use crate::control::server::{self, Server, Wish};
 use crate::demo;
-use crate::engine::Mode;
+use crate::engine::{self, Mode};
 use crate::logging::{self, Audience};
-use crate::model::command::Command;
+use crate::model::command::{Approval, Command};
 use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
 use crate::paths::Paths;
@@ -112,16 +115,22 @@ async fn on_packs(cli: Cli, output: Output) -> Result<Exit, Failure> {
     let (asked, command) = match cli.verb {
         Verb::Run => return follow(&paths).await,
         Verb::Add { url, folder, name, .. } => {
-            return packs::add(&paths, url, &folder, name, output);
+            return packs::add(&paths, url, &folder, name, output).await;
         }
-        Verb::Remove { asked } => return packs::remove(&paths, &asked, output),
+        Verb::Remove { asked } => return packs::remove(&paths, &asked, output).await,
         Verb::List { .. } => return packs::list(&paths, output),
         Verb::Status { asked, watch } => {
             return status::status(&paths, &asked, watch, output).await;
         }
+        Verb::Wait { asked, until, timeout } => {
+            return wait::wait(&paths, &asked, until, timeout, output).await;
+        }
         Verb::Check(asked) => (asked, Command::Check),
         Verb::Plan(asked) => (asked, Command::Plan),
-        Verb::Apply { asked, approve } => (asked, Command::Apply { approve }),
+        Verb::Apply { asked, approve } => {
+            let approve = if approve { Approval::Shown } else { Approval::None };
+            (asked, Command::Apply { approve })
+        }
         Verb::Sync(asked) => (asked, Command::Sync),
         Verb::Verify { asked, repair } => (asked, Command::Verify { repair }),
         Verb::Clean { asked, dry_run } => (asked, Command::Clean { dry_run }),
@@ -135,15 +144,34 @@ async fn on_packs(cli: Cli, output: Output) -> Result<Exit, Failure> {
     ask::ask(&paths, asked, command, output).await
 }
 
-/// `run`: the engine until a signal.
+/// `run`: the engine until a signal, or until another process wishes it to end.
 async fn follow(paths: &Paths) -> Result<Exit, Failure> {
-    let handle = connect::start(paths, Mode::Follow).await?;
+    let handle = engine::start(paths, Mode::Follow)?;
+    let mut server = server::start(paths, handle.clone(), Mode::Follow).await;
+    if let Err(error) = &server {
+        tracing::error!("no other program can ask for anything: {error}");
+    }
     tracing::info!(settings = %paths.config.display(), state = %paths.state.display(), "running");
-    connect::stop_signal().await;
+    tokio::select! {
+        () = connect::stop_signal() => {}
+        () = asked_to_quit(server.as_mut().ok()) => {}
+    }
     tracing::info!("stopping");
+    drop(server);
     handle.shutdown().await;
     tracing::info!("stopped");
     Ok(Exit::Done)
+}
+
+async fn asked_to_quit(server: Option<&mut Server>) {
+    if let Some(server) = server {
+        while let Some(wish) = server.wishes.recv().await {
+            if wish == Wish::Quit {
+                return;
+            }
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 fn inspect(file: &Path, output: Output) -> Result<Exit, Failure> {

@@ -56,7 +56,7 @@ impl Place {
         name: Option<&str>,
     ) -> Result<String, ConfigError> {
         let new = NewPack { url: url.into(), folder: folder.into(), name: name.map(Into::into) };
-        add_pack(&self.file(), &self.at("state"), &new)
+        add_pack(&self.file(), &self.at("state"), &new).map(|pack| pack.name)
     }
 
     fn remove(&self, name: &str) -> Result<(), ConfigError> {
@@ -431,7 +431,7 @@ fn adding_makes_the_file_and_keeps_every_byte_of_it() {
     let (file, state) = (place.at("deep/er/config.toml"), place.at("state"));
     let new =
         NewPack { url: "https://h/My%20Pack.torrent".into(), folder: place.at("one"), name: None };
-    assert_eq!(add_pack(&file, &state, &new).unwrap(), "My Pack");
+    assert_eq!(add_pack(&file, &state, &new).unwrap().name, "My Pack");
     assert_eq!(load(&file, &state).unwrap().packs[0].folder, place.at("one"));
 
     for (before, gap) in [

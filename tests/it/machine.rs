@@ -11,7 +11,7 @@ use modsync::disk::plan::{Given, plan};
 use modsync::engine::facts::Facts;
 use modsync::engine::job::{Checked, Fetched, Found, Job, Outcome, Planned};
 use modsync::engine::machine::{Effect, Input, Machine, Now};
-use modsync::model::command::{Answer, Command};
+use modsync::model::command::{Answer, Approval, Command};
 use modsync::model::fault::{Fault, FaultKind};
 use modsync::model::manifest::InfoHash;
 use modsync::model::pack::{PackConfig, Policy};
@@ -39,7 +39,7 @@ fn an_update_is_planned_and_waits_for_a_click() {
     assert_eq!(pack.done(found(1)), ["remember", "scan 1"]);
     assert_eq!(pack.done(scanned(1)), ["remember", "nothing"]);
     assert_eq!(pack.phase(), "update available");
-    assert_eq!(pack.command(Command::Apply { approve: false }), ["scan 1"]);
+    assert_eq!(pack.command(Command::Apply { approve: Approval::None }), ["scan 1"]);
     assert_eq!(pack.done(scanned(1)), ["remember", "fetch"]);
     assert_eq!(pack.done(fetched()), ["apply"]);
     assert_eq!(pack.done(applied(1)), ["seed", "remember", "answer applied"]);
@@ -143,12 +143,12 @@ fn a_question_stays_until_exactly_that_plan_is_approved() {
     assert_eq!(pack.done(same()), ["remember", "nothing"]);
     assert_eq!(pack.phase(), "blocked");
     // Without approval it stays, with approval it goes.
-    pack.command(Command::Apply { approve: false });
+    pack.command(Command::Apply { approve: Approval::None });
     assert_eq!(
         pack.done(scanned_with_question(2)),
         ["remember", "remember", "answer mass_removal"]
     );
-    pack.command(Command::Apply { approve: true });
+    pack.command(Command::Apply { approve: Approval::Shown });
     assert_eq!(pack.done(scanned_with_question(2)), ["remember", "fetch"]);
 }
 
@@ -157,7 +157,7 @@ fn approving_what_was_not_shown_shows_it_first() {
     let mut pack = Pack::with_installed(1, false);
     pack.command(Command::Check);
     pack.done(found(2));
-    assert_eq!(pack.command(Command::Apply { approve: true }), ["scan 2"]);
+    assert_eq!(pack.command(Command::Apply { approve: Approval::Shown }), ["scan 2"]);
     assert_eq!(
         pack.done(scanned_with_question(2)),
         ["remember", "remember", "answer mass_removal"]
@@ -175,7 +175,7 @@ fn a_release_the_user_went_back_from_is_applied_only_when_asked_for() {
     assert_eq!(pack.command(Command::Sync), ["check"]);
     assert_eq!(pack.done(same()), ["remember", "scan 1 quickly"]);
     assert_eq!(pack.done(Ok(Outcome::AsInstalled)), ["answer up to date"]);
-    assert_eq!(pack.command(Command::Apply { approve: false }), ["scan 2"]);
+    assert_eq!(pack.command(Command::Apply { approve: Approval::None }), ["scan 2"]);
     pack.done(scanned(2));
     pack.done(fetched());
     pack.done(applied(2));
@@ -339,7 +339,7 @@ fn a_file_in_use_keeps_what_was_fetched_and_the_apply_is_tried_again() {
     let mut pack = Pack::with_installed(1, false);
     pack.command(Command::Check);
     pack.done(found(2));
-    pack.command(Command::Apply { approve: false });
+    pack.command(Command::Apply { approve: Approval::None });
     pack.done(scanned(2));
     assert_eq!(pack.done(fetched()), ["stop seeding", "apply"]);
     let answer = pack.done(Err(fault(FaultKind::FileInUse)));
@@ -362,7 +362,7 @@ fn a_rollback_that_a_crash_cut_off_still_holds_the_newer_release() {
     })));
     assert_eq!(pack.phase(), "current");
     assert_eq!(pack.machine.facts().held, Some(Digest([2; 32])));
-    assert_eq!(pack.command(Command::Apply { approve: false }), ["scan 2"]);
+    assert_eq!(pack.command(Command::Apply { approve: Approval::None }), ["scan 2"]);
 }
 
 #[test]

@@ -14,6 +14,7 @@
 mod apply;
 mod cli;
 mod config;
+mod control;
 mod damage;
 mod e2e;
 mod faulty;

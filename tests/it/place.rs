@@ -12,6 +12,7 @@ use sha1::{Digest, Sha1};
 
 use crate::faulty::{Behaviour, Faulty};
 use crate::torrents::torrent_of;
+use crate::world::Running;
 
 /// Settings, state and a pack's folder, all in one temporary folder.
 pub struct Place {
@@ -53,6 +54,13 @@ impl Place {
             .env("MODSYNC_CONFIG", self.path("config.toml"))
             .env("MODSYNC_STATE", self.path("state"));
         command
+    }
+
+    /// A running engine that follows the packs and can be asked.
+    pub fn running(&self) -> Running {
+        let mut running = Running::start(self.command(&["run"]));
+        running.says("running");
+        running
     }
 
     pub fn status(&self) -> Value {

@@ -35,6 +35,11 @@ pub(super) fn do_not_wait(options: &mut OpenOptions) {
     options.custom_flags(O_NONBLOCK);
 }
 
+/// For the user's own eyes.
+pub(super) fn keep_private(options: &mut OpenOptions) {
+    options.mode(0o600);
+}
+
 /// `EPERM`, unlike `EACCES`, is what an immutable file answers: somebody locked it on purpose.
 pub(super) fn is_in_use(e: &io::Error) -> bool {
     const EPERM: i32 = 1;

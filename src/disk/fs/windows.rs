@@ -50,6 +50,9 @@ pub(super) fn check_writable(_: &Dir) -> io::Result<()> {
 
 pub(super) fn do_not_wait(_: &mut OpenOptions) {}
 
+/// What lies below a user's own folder is for that user alone here.
+pub(super) fn keep_private(_: &mut OpenOptions) {}
+
 /// `ERROR_SHARING_VIOLATION`, `ERROR_LOCK_VIOLATION`, `ERROR_USER_MAPPED_FILE`.
 pub(super) fn is_in_use(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(32 | 33 | 1224))

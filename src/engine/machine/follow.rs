@@ -212,10 +212,11 @@ impl Machine {
             effects.extend(self.finish(errand, Ok(Answer::Done), now));
             return effects;
         }
-        let approve = was_shown && matches!(errand.goal, Goal::Update { approve: true, .. });
+        let is_approved = matches!(&errand.goal,
+            Goal::Update { approve, .. } if approve.covers(&report.id, was_shown));
         let installed = self.facts.installed.as_ref().map(|r| r.digest);
         effects.extend(match guard {
-            Some(fault) if !approve => self.ask(errand, fault, Some(report.clone()), now),
+            Some(fault) if !is_approved => self.ask(errand, fault, Some(report.clone()), now),
             _ if planned.plan.is_empty() && installed == Some(report.release.digest) => {
                 self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now)
             }

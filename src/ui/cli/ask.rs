@@ -1,10 +1,11 @@
 //! A command to one pack: sent, its way shown, its answer said.
 
-use super::output::{Failure, Output, with_ok};
-use super::{Exit, connect};
-use crate::engine::{Handle, Mode};
+use super::Exit;
+use super::connect::{self, Connection, Purpose};
+use super::output::{Failure, Output};
+use crate::control::api::with_ok;
 use crate::model::command::{Answer, Command};
-use crate::model::fault::{Fault, FaultKind, Next};
+use crate::model::fault::{Fault, Next};
 use crate::model::report::PlanReport;
 use crate::model::snapshot::{Phase, Snapshot};
 use crate::paths::Paths;
@@ -12,7 +13,7 @@ use crate::ui::args::Asked;
 use crate::ui::meter::Meter;
 use crate::ui::text;
 
-/// Asks one pack for one thing, in an engine of our own.
+/// Asks one pack for one thing.
 pub(super) async fn ask(
     paths: &Paths,
     asked: Asked,
@@ -20,16 +21,13 @@ pub(super) async fn ask(
     output: Output,
 ) -> Result<Exit, Failure> {
     let pack = connect::choose(paths, asked.pack.as_deref())?;
-    let handle = connect::start(paths, Mode::Once).await?;
+    let connection = Connection::open(paths, Purpose::Command).await?;
     let answer = tokio::select! {
-        answer = send_and_show(&handle, &pack, command) => answer,
-        () = connect::stop_signal() => {
-            let hint = "It goes on where it was the next time.";
-            Err(Fault::new(FaultKind::Cancelled, "stopped", hint))
-        }
+        answer = send_and_show(&connection, &pack, command) => answer,
+        () = connect::stop_signal() => Err(connection.stopped()),
     };
-    let snapshot = handle.snapshot();
-    handle.shutdown().await;
+    let snapshot = connection.watch().borrow().clone();
+    connection.close().await;
     match answer {
         Ok(answer) => {
             output.say(|| text::answer(&answer, &pack), || with_ok(&answer))?;
@@ -42,10 +40,14 @@ pub(super) async fn ask(
     }
 }
 
-async fn send_and_show(handle: &Handle, pack: &str, command: Command) -> Result<Answer, Fault> {
+async fn send_and_show(
+    connection: &Connection,
+    pack: &str,
+    command: Command,
+) -> Result<Answer, Fault> {
     let mut meter = Meter::new(pack);
-    let mut snapshots = handle.watch();
-    let answer = handle.send(pack, command);
+    let mut snapshots = connection.watch();
+    let answer = connection.send(pack, command);
     tokio::pin!(answer);
     loop {
         tokio::select! {

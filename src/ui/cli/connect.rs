@@ -1,28 +1,109 @@
-//! An engine to talk to: one of our own, or the one that runs already.
+//! An engine to talk to: the one that runs already, or one of our own.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::output::Failure;
 use crate::config;
+use crate::control::client::Client;
+use crate::control::server::{self, Server};
 use crate::engine::{self, Handle, Mode, StartError};
+use crate::model::command::{Answer, Command};
+use crate::model::fault::{Fault, FaultKind};
+use crate::model::snapshot::{Phase, Snapshot};
 use crate::paths::Paths;
 
-/// How long another command is waited for.
+/// How long another command, or an engine that is about to listen, is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is tried.
 const TRY: Duration = Duration::from_millis(50);
 
-/// Starts an engine. Another command that is about to end is waited for; one that stays is not.
-pub(super) async fn start(paths: &Paths, mode: Mode) -> Result<Handle, StartError> {
-    let patience = Instant::now() + PATIENCE;
-    loop {
-        match engine::start(paths, mode) {
-            Err(StartError::Running(_))
-                if engine::left_snapshot(paths).is_none() && Instant::now() < patience =>
+/// An engine to talk to.
+pub(super) enum Connection {
+    /// Ends with the command.
+    Own(Handle, Option<Server>),
+    /// Stays.
+    Running(Client),
+}
+
+/// What a connection is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Look,
+    Command,
+}
+
+impl Connection {
+    /// The engine that runs, or one of our own. Another command is watched, but not disturbed.
+    pub async fn open(paths: &Paths, purpose: Purpose) -> Result<Self, Failure> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let running = match engine::start(paths, Mode::Once) {
+                Ok(handle) => return Ok(Self::own(paths, handle).await),
+                Err(error @ StartError::Running(_)) => error,
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(client) = Client::connect(paths).await?
+                && (client.follows() || purpose == Purpose::Look)
             {
-                tokio::time::sleep(TRY).await;
+                return Ok(Self::Running(client));
             }
-            result => return result,
+            if Instant::now() > patience {
+                return Err(running.into());
+            }
+            tokio::time::sleep(TRY).await;
+        }
+    }
+
+    /// Others may look on; a command does not fail because they cannot.
+    async fn own(paths: &Paths, handle: Handle) -> Self {
+        let server = server::start(paths, handle.clone(), Mode::Once).await;
+        if let Err(error) = &server {
+            tracing::debug!("nobody can look on: {error}");
+        }
+        Self::Own(handle, server.ok())
+    }
+
+    pub async fn send(&self, pack: &str, command: Command) -> Result<Answer, Fault> {
+        match self {
+            Self::Own(handle, _) => handle.send(pack, command).await,
+            Self::Running(client) => client.send(pack, command).await,
+        }
+    }
+
+    /// Tells of every change.
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        match self {
+            Self::Own(handle, _) => handle.watch(),
+            Self::Running(client) => client.watch(),
+        }
+    }
+
+    /// What is, once no pack is just starting.
+    pub async fn snapshot(&self) -> Arc<Snapshot> {
+        let starting = |s: &Snapshot| s.packs.iter().any(|p| matches!(p.phase, Phase::Starting));
+        let mut snapshots = self.watch();
+        let settled = snapshots.wait_for(|snapshot| !starting(snapshot)).await;
+        settled.map(|snapshot| Arc::clone(&snapshot)).unwrap_or_default()
+    }
+
+    /// What being told to stop means: our own engine stops, another one goes on.
+    pub fn stopped(&self) -> Fault {
+        let hint = match self {
+            Self::Own(..) => "It goes on where it was the next time.",
+            Self::Running(_) => {
+                "The ModSync that runs goes on with it; `modsync status` shows how far."
+            }
+        };
+        Fault::new(FaultKind::Cancelled, "stopped", hint)
+    }
+
+    pub async fn close(self) {
+        if let Self::Own(handle, server) = self {
+            drop(server);
+            handle.shutdown().await;
         }
     }
 }

@@ -3,11 +3,11 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Exit;
 use crate::config::ConfigError;
+use crate::control::api::failure as failure_value;
 use crate::engine::StartError;
 use crate::model::fault::{Fault, FaultKind, Next};
 use crate::model::report::PlanReport;
@@ -51,12 +51,7 @@ impl Output {
     pub fn failed(self, failure: &Failure) -> Exit {
         let Failure { exit, fault, pack, plan } = failure;
         if self.json {
-            let mut value = json!({
-                "ok": false,
-                "error": fault.what,
-                "kind": fault.kind,
-                "hint": fault.hint,
-            });
+            let mut value = failure_value(fault);
             if plan.is_some() || *exit == Exit::Decide {
                 value["plan"] = json!(plan);
             }
@@ -128,9 +123,7 @@ impl From<StartError> for Failure {
             StartError::Config(error) => error.into(),
             StartError::Fs(error) => Fault::from(error).into(),
             StartError::Running(_) => {
-                let hint = "It follows the packs by itself, and `modsync status` shows what it does. \
-                            For anything else end it (Ctrl-C where it runs), give the command, and \
-                            start it again.";
+                let hint = "`modsync status` shows what it does.";
                 Fault::new(FaultKind::Refused, error, hint).into()
             }
             StartError::Http(_) => {
@@ -155,13 +148,6 @@ fn in_words(error: &anyhow::Error) -> String {
         said if said.contains(&cause) => words,
         said => format!("{said}: {cause}"),
     })
-}
-
-/// A value that says that all went well.
-pub(super) fn with_ok(value: &impl Serialize) -> Value {
-    let mut value = serde_json::to_value(value).unwrap_or_default();
-    value["ok"] = Value::Bool(true);
-    value
 }
 
 /// Whether standard output has lost its reader, as far as the system tells before a write.

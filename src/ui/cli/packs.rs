@@ -5,16 +5,18 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::output::{Failure, Output, with_ok};
+use super::output::{Failure, Output};
 use super::{Exit, connect};
 use crate::config::{self, NewPack};
+use crate::control::api::{Request, with_ok};
+use crate::control::client::Client;
 use crate::engine;
 use crate::model::pack::PackConfig;
 use crate::paths::Paths;
 use crate::ui::args::Asked;
 use crate::ui::text;
 
-pub(super) fn add(
+pub(super) async fn add(
     paths: &Paths,
     url: String,
     folder: &Path,
@@ -28,21 +30,30 @@ pub(super) fn add(
         std::path::absolute(folder).context("could not make the folder's path absolute")?
     };
     let new = NewPack { url, folder, name };
-    let name = config::add_pack(&paths.config, &paths.state, &new)?;
-    let config = config::load(&paths.config, &paths.state)?;
-    let pack = config.pack(&name).context("another program changed the settings meanwhile")?;
-    engine::forget(paths, &pack.url, &pack.folder);
-    let next = format!("`modsync sync {}` installs it now", text::argument(&name));
-    output.say(|| format!("following `{name}`; {next}\n"), || with_ok(&value_of(pack)))?;
+    let pack = engine::add(paths, &new)?;
+    tell(paths).await;
+    let next = format!("`modsync sync {}` installs it now", text::argument(&pack.name));
+    let words = || format!("following `{}`; {next}\n", pack.name);
+    output.say(words, || with_ok(&value_of(&pack)))?;
     Ok(Exit::Done)
 }
 
-pub(super) fn remove(paths: &Paths, asked: &Asked, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn remove(paths: &Paths, asked: &Asked, output: Output) -> Result<Exit, Failure> {
     let name = connect::choose(paths, asked.pack.as_deref())?;
     config::remove_pack(&paths.config, &paths.state, &name)?;
+    tell(paths).await;
     let words = || format!("no longer following `{name}`; its files stay\n");
     output.say(words, || with_ok(&json!({ "name": name })))?;
     Ok(Exit::Done)
+}
+
+/// Has the engine that runs, if one does, read the settings now rather than a second later.
+async fn tell(paths: &Paths) {
+    if let Ok(Some(client)) = Client::connect(paths).await
+        && let Err(fault) = client.ask::<Value>(Request::Reload).await
+    {
+        tracing::debug!("the ModSync that runs will find out by itself: {fault}");
+    }
 }
 
 pub(super) fn list(paths: &Paths, output: Output) -> Result<Exit, Failure> {

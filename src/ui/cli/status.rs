@@ -6,10 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::output::{self, Failure, Output, Reader, with_ok};
-use super::{Exit, connect};
-use crate::engine::{self, Handle, Mode, StartError};
-use crate::model::snapshot::{PackView, Phase, Snapshot};
+use tokio::time::sleep;
+
+use super::Exit;
+use super::connect::{self, Connection, Purpose};
+use super::output::{self, Failure, Output, Reader};
+use crate::control::api::with_ok;
+use crate::control::client::Client;
+use crate::model::snapshot::{PackView, Snapshot};
 use crate::paths::Paths;
 use crate::ui::args::Asked;
 use crate::ui::text;
@@ -27,52 +31,50 @@ pub(super) async fn status(
         Some(pack) => Some(connect::choose(paths, Some(pack))?),
         None => None,
     };
-    let mut snapshot = of_pack(look(paths).await?, pack.as_deref());
-    if !watch {
-        let words = || text::snapshot(&snapshot, SystemTime::now());
-        output.say(words, || with_ok(&snapshot))?;
-        return Ok(Exit::Done);
+    if watch {
+        let mut view = View::new(output);
+        return tokio::select! {
+            ended = follow(paths, pack.as_deref(), &mut view) => ended.map(|()| Exit::Done),
+            () = connect::stop_signal() => Ok(Exit::Done),
+        };
     }
-    let mut view = View::new(output);
-    let mut ran = engine::left_snapshot(paths).is_some();
-    while view.show(&snapshot)? == Reader::There {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = connect::stop_signal() => break,
-        }
-        // Only an engine that follows the packs changes anything; nobody is kept from starting one.
-        let runs = engine::left_snapshot(paths).is_some();
-        if runs || ran {
-            snapshot = look(paths).await.map_or(snapshot, |seen| of_pack(seen, pack.as_deref()));
-        }
-        ran = runs;
-    }
+    let connection = Connection::open(paths, Purpose::Look).await?;
+    let snapshot = of_pack(&*connection.snapshot().await, pack.as_deref());
+    connection.close().await;
+    output.say(|| text::snapshot(&snapshot, SystemTime::now()), || with_ok(&snapshot))?;
     Ok(Exit::Done)
 }
 
-/// What the running engine shows, or what an engine of our own finds.
-async fn look(paths: &Paths) -> Result<Snapshot, StartError> {
-    if let Some(snapshot) = engine::left_snapshot(paths).filter(|_| engine::is_running(paths)) {
-        return Ok(snapshot);
+/// Shows what is until nobody looks any more. Only an engine that runs changes anything, and nobody is
+/// kept from starting one.
+async fn follow(paths: &Paths, pack: Option<&str>, view: &mut View) -> Result<(), Failure> {
+    loop {
+        let connection = Connection::open(paths, Purpose::Look).await?;
+        let mut snapshots = connection.watch();
+        let mut snapshot = of_pack(&*connection.snapshot().await, pack);
+        if matches!(connection, Connection::Running(_)) {
+            let mut ended = false;
+            while !ended {
+                if view.show(&snapshot)? == Reader::Gone {
+                    return Ok(());
+                }
+                sleep(LOOK).await;
+                ended = snapshots.has_changed().is_err();
+                snapshot = of_pack(&snapshots.borrow_and_update().clone(), pack);
+            }
+        }
+        connection.close().await;
+        while Client::connect(paths).await?.is_none() {
+            if view.show(&snapshot)? == Reader::Gone {
+                return Ok(());
+            }
+            sleep(LOOK).await;
+        }
     }
-    let handle = match connect::start(paths, Mode::Once).await {
-        Ok(handle) => handle,
-        Err(error) => return engine::left_snapshot(paths).ok_or(error),
-    };
-    let snapshot = settled(&handle).await;
-    handle.shutdown().await;
-    Ok(snapshot)
 }
 
-/// The first snapshot in which no pack is still starting.
-async fn settled(handle: &Handle) -> Snapshot {
-    let starting = |s: &Snapshot| s.packs.iter().any(|p| matches!(p.phase, Phase::Starting));
-    let mut snapshots = handle.watch();
-    let settled = snapshots.wait_for(|snapshot| !starting(snapshot)).await;
-    settled.map(|snapshot| Snapshot::clone(&snapshot)).unwrap_or_default()
-}
-
-fn of_pack(mut snapshot: Snapshot, pack: Option<&str>) -> Snapshot {
+fn of_pack(snapshot: &Snapshot, pack: Option<&str>) -> Snapshot {
+    let mut snapshot = snapshot.clone();
     snapshot.packs.retain(|view| pack.is_none_or(|pack| pack == view.name));
     snapshot
 }

@@ -56,7 +56,8 @@ fn without_being_asked_to_apply_it_shows_what_an_update_would_do_and_remembers_i
     };
     let status = world.await_status("an update", is_shown);
     assert_eq!(status["phase"]["summary"]["download_bytes"], seeded.layout.needed(&old, &new));
-    world.modsync("sync").exits(1).says("another ModSync is running");
+    world.modsync("run").exits(1).says("another ModSync is running");
+    world.modsync("check").exits(10).says("update available");
     ends_in_time(engine);
     world.has(&old);
 

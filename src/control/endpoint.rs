@@ -1,0 +1,52 @@
+//! [`Endpoint`]: the note by which a running engine is found, in a file that only its user can read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::fs::{FsError, Root};
+use crate::paths::Paths;
+
+/// The file, in the folder of our own state.
+const FILE: &str = "control.json";
+/// More than the note ever has, in bytes.
+const LARGEST: u64 = 4096;
+
+/// Where a running engine listens, and the proof that one may ask it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// On 127.0.0.1.
+    pub port: u16,
+    /// 256 random bits, as hexadecimal digits.
+    pub token: String,
+    /// The process that listens.
+    pub pid: u32,
+    /// The version of its program.
+    pub version: String,
+    /// Whether it stays and takes commands, rather than carrying out one.
+    pub follows: bool,
+}
+
+impl Endpoint {
+    /// The note in this state folder; one that makes no sense is none.
+    pub fn read(paths: &Paths) -> Option<Self> {
+        let bytes = Root::open(&paths.state).ok()?.read(FILE, LARGEST).ok()??;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    pub(super) fn write(&self, paths: &Paths) -> Result<(), FsError> {
+        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        Root::create(&paths.state)?.write_private(FILE, &bytes)
+    }
+
+    pub(super) fn remove(paths: &Paths) {
+        let removed = Root::open(&paths.state).and_then(|state| state.remove_file_if_there(FILE));
+        if let Err(error) = removed {
+            tracing::debug!("could not take the note of the control API back: {error}");
+        }
+    }
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Endpoint(port {}, process {})", self.port, self.pid)
+    }
+}

@@ -1,0 +1,9 @@
+//! The engine for other processes of the same user: HTTP on loopback, behind a random token.
+//!
+//! Whoever can read the user's own files can command the engine; nobody else can. What another
+//! process sends is bounded in size, time and number, and a slow reader never makes the engine wait.
+
+pub mod api;
+pub mod client;
+pub mod endpoint;
+pub mod server;

@@ -1,0 +1,276 @@
+//! The engine's side: one answer a connection, at most [`CLIENTS`] of them, each bounded in size and time.
+
+use std::io::{self, Write};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Request as HttpRequest, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::WatchStream;
+
+use super::api::{LARGEST_REQUEST, ROOT, Request, failure, with_ok};
+use super::endpoint::Endpoint;
+use crate::disk::fs::FsError;
+use crate::engine::{Change, Handle, Mode};
+use crate::model::command::{Approval, Command};
+use crate::model::fault::{Fault, FaultKind};
+use crate::model::manifest::hex;
+use crate::paths::Paths;
+
+/// Clients at one time; more are turned away.
+const CLIENTS: usize = 32;
+/// How long a client may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long we wait when the system gives us no connection.
+const BREATH: Duration = Duration::from_millis(100);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("could not listen on loopback: {0}")]
+    Listen(#[from] io::Error),
+    #[error(transparent)]
+    Note(#[from] FsError),
+}
+
+/// What a client wants of the program rather than of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    Show,
+    Quit,
+}
+
+/// A server that listens until this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    pub wishes: mpsc::Receiver<Wish>,
+    paths: Paths,
+    listening: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        Endpoint::remove(&self.paths);
+        self.listening.abort();
+    }
+}
+
+/// What every request is answered from.
+struct Desk {
+    handle: Handle,
+    endpoint: Endpoint,
+    wishes: mpsc::Sender<Wish>,
+}
+
+/// Listens for the user's other processes, and leaves a note where. An engine that carries out one
+/// command only shows itself.
+pub async fn start(paths: &Paths, handle: Handle, mode: Mode) -> Result<Server, ControlError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(io::Error::other)?;
+    let endpoint = Endpoint {
+        port: listener.local_addr()?.port(),
+        token: hex(&secret),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        follows: mode == Mode::Follow,
+    };
+    endpoint.write(paths)?;
+    let (sender, wishes) = mpsc::channel(4);
+    let desk = Arc::new(Desk { handle, endpoint, wishes: sender });
+    let listening = tokio::spawn(listen(listener, router(desk)));
+    Ok(Server { wishes, paths: paths.clone(), listening })
+}
+
+fn router(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route("/v1/snapshot", get(snapshot))
+        .route("/v1/events", get(events))
+        .route("/v1/{request}", post(command))
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .layer(from_fn_with_state(Arc::clone(&desk), admit))
+        .with_state(desk)
+}
+
+async fn listen(listener: TcpListener, router: Router) {
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of handles, perhaps: that passes.
+            sleep(BREATH).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            turn_away(stream);
+            continue;
+        };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(PATIENCE)
+                .max_buf_size(LARGEST_REQUEST)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = served.await {
+                tracing::debug!("a client of the control API left: {error}");
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Says that there is no room, as far as that can be said without waiting.
+fn turn_away(stream: TcpStream) {
+    let body = json!({ "ok": false, "error": format!("{CLIENTS} clients are served already") });
+    let head = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n";
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(format!("{head}{body}").as_bytes());
+    }
+}
+
+/// Lets through who names us and knows the token. A page in a browser can do neither: another site
+/// that resolves to loopback comes with its own name (DNS rebinding).
+async fn admit(State(desk): State<Arc<Desk>>, request: HttpRequest, next: Next) -> Response {
+    let headers = request.headers();
+    let port = desk.endpoint.port;
+    let ours = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
+    if !text(headers, header::HOST).is_some_and(|host| ours.iter().any(|name| name == host)) {
+        return refuse(StatusCode::FORBIDDEN, "the Host header does not name this program");
+    }
+    let token =
+        text(headers, header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    if !token.is_some_and(|token| is_same(token, &desk.endpoint.token)) {
+        return refuse(StatusCode::UNAUTHORIZED, "the token is missing or wrong");
+    }
+    next.run(request).await
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Compares in a time that does not tell where the difference is.
+fn is_same(a: &str, b: &str) -> bool {
+    let differing = a.bytes().zip(b.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
+    a.len() == b.len() && differing == 0
+}
+
+async fn snapshot(State(desk): State<Arc<Desk>>) -> Response {
+    answer(StatusCode::OK, &with_ok(&*desk.handle.snapshot()))
+}
+
+/// Every change, as server-sent events; a slow reader gets the newest snapshot only.
+async fn events(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
+    let snapshots = WatchStream::new(desk.handle.watch());
+    let events = snapshots
+        .map(|snapshot| serde_json::to_string(&*snapshot))
+        .map(|json| json.map(|json| Event::default().data(json)));
+    Sse::new(events).keep_alive(KeepAlive::default())
+}
+
+async fn command(
+    State(desk): State<Arc<Desk>>,
+    Path(name): Path<String>,
+    request: HttpRequest,
+) -> Response {
+    let body = match timeout(PATIENCE, to_bytes(request.into_body(), LARGEST_REQUEST)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let why = format!("the body is cut off or larger than {LARGEST_REQUEST} bytes");
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, &why);
+        }
+        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+    };
+    let request = match Request::of_parts(&name, &body) {
+        Ok(request) => request,
+        Err(why) => return refuse(StatusCode::BAD_REQUEST, &why),
+    };
+    if !desk.endpoint.follows {
+        let fault = Fault::new(
+            FaultKind::FolderBusy,
+            "another command is at work",
+            "Wait until it has ended; `modsync status` shows how far it is.",
+        );
+        return answer(StatusCode::CONFLICT, &failure(&fault));
+    }
+    match desk.carry_out(request).await {
+        Ok(value) => answer(StatusCode::OK, &value),
+        Err(fault) => answer(StatusCode::CONFLICT, &failure(&fault)),
+    }
+}
+
+async fn unknown(request: HttpRequest) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let why = format!(
+        "ModSync {} does not know `{method} {path}`; its API is below {ROOT}. A program that is newer \
+         than the running one needs it to be started again",
+        env!("CARGO_PKG_VERSION")
+    );
+    refuse(StatusCode::NOT_FOUND, &why)
+}
+
+fn refuse(status: StatusCode, why: &str) -> Response {
+    answer(status, &failure(&Fault::new(FaultKind::Refused, why, "")))
+}
+
+fn answer(status: StatusCode, value: &Value) -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (status, json, Body::from(value.to_string())).into_response()
+}
+
+impl Desk {
+    async fn carry_out(&self, request: Request) -> Result<Value, Fault> {
+        let (pack, command) = match request {
+            Request::Check { pack } => (pack, Command::Check),
+            Request::Plan { pack } => (pack, Command::Plan),
+            Request::Sync { pack } => (pack, Command::Sync),
+            Request::Apply { pack } => (pack, Command::Apply { approve: Approval::None }),
+            Request::Approve { pack, plan } => {
+                let approve = plan.map_or(Approval::Shown, Approval::Plan);
+                (pack, Command::Apply { approve })
+            }
+            Request::Verify { pack } => (pack, Command::Verify { repair: false }),
+            Request::Repair { pack } => (pack, Command::Verify { repair: true }),
+            Request::Clean { pack, dry_run } => (pack, Command::Clean { dry_run }),
+            Request::Rollback { pack } => (pack, Command::Rollback),
+            Request::Trash { pack } => (pack, Command::Trash),
+            Request::Restore { pack, entry } => (pack, Command::Restore { entry }),
+            Request::Pause { pack } => (pack, Command::Pause),
+            Request::Resume { pack } => (pack, Command::Resume),
+            Request::Add(new) => return self.change(Change::Add(new)).await,
+            Request::Remove { pack } => return self.change(Change::Remove(pack)).await,
+            Request::Reload => return self.change(Change::Reload).await,
+            Request::Show => return Ok(self.pass_on(Wish::Show).await),
+            Request::Quit => return Ok(self.pass_on(Wish::Quit).await),
+        };
+        Ok(with_ok(&self.handle.send(&pack, command).await?))
+    }
+
+    async fn change(&self, change: Change) -> Result<Value, Fault> {
+        let pack = self.handle.change(change).await?;
+        Ok(with_ok(&json!({ "name": pack })))
+    }
+
+    /// Whoever shows the program, or ends it, listens; if nobody does, there is nothing to show.
+    async fn pass_on(&self, wish: Wish) -> Value {
+        let heard = self.wishes.send(wish).await.is_ok();
+        json!({ "ok": heard })
+    }
+}

@@ -1,0 +1,75 @@
+//! `wait`: for scripts, until the packs are where they should be.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::timeout;
+
+use super::Exit;
+use super::connect;
+use super::output::{Failure, Output};
+use crate::control::api::with_ok;
+use crate::control::client::Client;
+use crate::model::fault::{Fault, FaultKind};
+use crate::model::snapshot::{PackView, Phase, Snapshot};
+use crate::paths::Paths;
+use crate::ui::args::{Asked, Until};
+use crate::ui::text;
+
+pub(super) async fn wait(
+    paths: &Paths,
+    asked: &Asked,
+    until: Until,
+    limit: Option<Duration>,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let pack = match &asked.pack {
+        Some(pack) => Some(connect::choose(paths, Some(pack))?),
+        None => None,
+    };
+    let Some(client) = Client::connect(paths).await?.filter(Client::follows) else {
+        let hint = "Start it with `modsync run`; `modsync sync` needs none.";
+        return Err(Fault::new(FaultKind::Refused, "no ModSync is running", hint).into());
+    };
+    let mut snapshots = client.watch();
+    let ready = snapshots.wait_for(|snapshot| verdict(snapshot, pack.as_deref(), until).is_some());
+    let ready = match limit {
+        Some(limit) => timeout(limit, ready).await.map_err(|_| too_late(limit))?,
+        None => ready.await,
+    };
+    let snapshot = match ready {
+        Ok(snapshot) => snapshot.clone(),
+        Err(_) => return Err(Fault::new(FaultKind::Cancelled, "ModSync has ended", "").into()),
+    };
+    if let Some(Err((pack, fault))) = verdict(&snapshot, pack.as_deref(), until) {
+        return Err(Failure::from(fault).about(&pack, None));
+    }
+    output.say(|| text::snapshot(&snapshot, SystemTime::now()), || with_ok(&*snapshot))?;
+    Ok(Exit::Done)
+}
+
+/// Whether the wait is over, and how: all are there, or one needs a person first.
+fn verdict(
+    snapshot: &Snapshot,
+    pack: Option<&str>,
+    until: Until,
+) -> Option<Result<(), (String, Fault)>> {
+    let mut packs = snapshot.packs.iter().filter(|view| pack.is_none_or(|pack| pack == view.name));
+    let blocked = packs.clone().find(|view| matches!(view.phase, Phase::Blocked { .. }));
+    let blocked = blocked.and_then(|view| Some((view.name.clone(), view.phase.fault()?.clone())));
+    if until == Until::Current && blocked.is_some() {
+        return blocked.map(Err);
+    }
+    packs.all(|view| is_there(view, until)).then_some(Ok(()))
+}
+
+fn is_there(view: &PackView, until: Until) -> bool {
+    match until {
+        Until::Current => matches!(view.phase, Phase::Current) && view.installed.is_some(),
+        Until::UpdateAvailable => view.offered.is_some() && !view.held,
+    }
+}
+
+fn too_late(limit: Duration) -> Failure {
+    let what = format!("waited for {} in vain", humantime::format_duration(limit));
+    Fault::new(FaultKind::Cancelled, what, "`modsync status` shows what it does.").into()
+}

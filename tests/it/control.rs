@@ -1,0 +1,248 @@
+//! The engine for other processes: the user's own commands reach it, nobody else's do, and nothing that is
+//! sent to it keeps it from its work.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::faulty::{Behaviour, Faulty};
+use crate::place::Place;
+use crate::torrents::torrent_of;
+use crate::world::{LIMIT, Running};
+
+const V1: &[(&str, &[u8])] = &[("a.pak", b"one"), ("b.pak", b"two")];
+const V2: &[(&str, &[u8])] = &[("a.pak", b"one")];
+
+/// A running engine with something installed.
+fn running() -> (Faulty, Place, Running) {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let engine = place.running();
+    (origin, place, engine)
+}
+
+/// What the engine wrote down for its user's other processes.
+fn note(place: &Place) -> Value {
+    serde_json::from_slice(&fs::read(place.path("state/control.json")).unwrap()).unwrap()
+}
+
+/// Sends bytes to the engine and reads its whole answer.
+fn send(place: &Place, bytes: &[u8]) -> String {
+    let port = note(place)["port"].as_u64().unwrap() as u16;
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    // It may have answered and gone before it read all of it.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A request whose head has these lines besides the right ones that it does not replace.
+fn request(place: &Place, line: &str, replaced: &[(&str, &str)], body: &str) -> Vec<u8> {
+    let note = note(place);
+    let host = format!("127.0.0.1:{}", note["port"]);
+    let token = format!("Bearer {}", note["token"].as_str().unwrap());
+    let mut head = format!("{line} HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
+    for (name, right) in [("Host", &host), ("Authorization", &token)] {
+        let replaced = replaced.iter().find(|(replaced, _)| *replaced == name);
+        let value = replaced.map_or(right.as_str(), |(_, value)| value);
+        head = format!("{head}{name}: {value}\r\n");
+    }
+    format!("{head}\r\n{body}").into_bytes()
+}
+
+fn ask(place: &Place, line: &str, replaced: &[(&str, &str)], body: &str) -> (u16, Value) {
+    let answer = send(place, &request(place, line, replaced, body));
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}")))
+}
+
+#[test]
+fn a_command_is_carried_out_by_the_engine_that_runs() {
+    let (_origin, place, engine) = running();
+    assert_eq!(place.ask(&["check"]).0, Some(0));
+    place.write("a.pak", b"eno");
+    let (code, verdict) = place.ask(&["verify"]);
+    assert_eq!((code, &verdict["problems"][0]["path"]), (Some(11), &json!("a.pak")));
+
+    assert_eq!(place.ask(&["pause"]).0, Some(0));
+    assert_eq!(place.status()["phase"]["phase"], "paused");
+    assert_eq!(place.ask(&["resume"]).0, Some(0));
+    engine.sigterm();
+    engine.end(LIMIT).exits(0);
+    assert!(!place.path("state/control.json").exists());
+}
+
+#[test]
+fn a_pack_that_is_added_or_removed_is_known_to_the_engine_at_once() {
+    let (origin, place, _engine) = running();
+    let torrent = torrent_of("other", 16384, &[("x", b"x")]).encode();
+    let url = origin.set("/other.torrent", Behaviour::pack(torrent, "other"));
+    let folder = place.path("other").display().to_string();
+    assert_eq!(place.ask(&["add", &url, &folder]).0, Some(0));
+    let (_, status) = place.ask(&["status", "other"]);
+    assert_eq!(status["packs"][0]["url"], url);
+    assert_eq!(place.ask(&["remove", "other"]).0, Some(0));
+    let (_, status) = place.ask(&["status"]);
+    assert_eq!(status["packs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn an_approval_holds_for_the_plan_it_names_and_no_other() {
+    let (origin, place, _engine) = running();
+    place.publish(&origin, V2);
+    assert_eq!(place.ask(&["sync"]).0, Some(4));
+    let plan = place.status()["phase"]["plan"]["id"].as_str().unwrap().to_owned();
+
+    let other = json!({ "pack": "pack", "plan": "0000" }).to_string();
+    let (status, refused) = ask(&place, "POST /v1/approve", &[], &other);
+    assert_eq!((status, &refused["kind"]), (409, &json!("mass_removal")));
+    let this = json!({ "pack": "pack", "plan": plan }).to_string();
+    let (status, applied) = ask(&place, "POST /v1/approve", &[], &this);
+    assert_eq!((status, &applied["removed"]), (200, &json!(1)), "{applied}");
+}
+
+#[test]
+fn a_script_can_wait_for_it() {
+    let (origin, place, engine) = running();
+    let current = place.run(&["wait", "--until", "current", "--timeout", "60s"]);
+    assert_eq!(current.status.code(), Some(0));
+    place.publish(&origin, V2);
+    assert_eq!(place.ask(&["check"]).0, Some(10));
+    let available = ["wait", "pack", "--until", "update-available", "--timeout", "60s"];
+    assert_eq!(place.ask(&available).0, Some(0));
+    assert_eq!(place.ask(&["sync"]).0, Some(4));
+    // A person must decide first: waiting any longer is of no use.
+    assert_eq!(place.ask(&["wait", "--until", "current"]).0, Some(4));
+
+    engine.sigterm();
+    engine.end(LIMIT).exits(0);
+    assert_eq!(place.ask(&["wait", "--until", "current"]).0, Some(1));
+}
+
+#[test]
+fn an_engine_that_was_killed_leaves_nothing_that_stops_the_next_command() {
+    let (_origin, place, engine) = running();
+    engine.sigkill();
+    assert!(place.path("state/control.json").exists());
+    assert_eq!(place.ask(&["check"]).0, Some(0));
+    assert_eq!(place.status()["phase"]["phase"], "current");
+}
+
+#[test]
+fn it_can_be_told_to_quit() {
+    let (_origin, place, engine) = running();
+    assert_eq!(ask(&place, "POST /v1/quit", &[], ""), (200, json!({ "ok": true })));
+    engine.end(LIMIT).exits(0).says("stopped");
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_user_can_read_the_token() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_origin, place, _engine) = running();
+    let mode = fs::metadata(place.path("state/control.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn what_is_forged_garbled_or_too_large_is_refused_with_its_reason() {
+    let (_origin, place, _engine) = running();
+    let large = format!("{{\"pack\":\"{}\"}}", "x".repeat(64 << 10));
+    let check = r#"{"pack":"pack"}"#;
+    for (line, replaced, body, status, why) in [
+        ("POST /v1/check", &[("Authorization", "")][..], check, 401, "token"),
+        ("POST /v1/check", &[("Authorization", "Bearer 00")], check, 401, "token"),
+        ("GET /v1/snapshot", &[("Authorization", "Basic abc")], "", 401, "token"),
+        ("GET /v1/events", &[("Authorization", "Bearer")], "", 401, "token"),
+        ("POST /v1/check", &[("Host", "evil.example.org")], check, 403, "Host"),
+        ("POST /v1/check", &[("Host", "127.0.0.1")], check, 403, "Host"),
+        ("POST /v1/check", &[("Host", "")], check, 403, "Host"),
+        ("GET /v1/check", &[], "", 404, "does not know `GET /v1/check`"),
+        ("POST /v2/check", &[], check, 404, "started again"),
+        ("POST /v1/defragment", &[], check, 400, "unknown variant `defragment`"),
+        ("POST /v1/check", &[], "", 400, "missing field `pack`"),
+        ("POST /v1/check", &[], "[]", 400, "not a JSON object"),
+        ("POST /v1/check", &[], "{", 400, "not JSON"),
+        ("POST /v1/check", &[], r#"{"pack":"pack","force":true}"#, 400, "unknown field `force`"),
+        ("POST /v1/check", &[], r#"{"pack":"other"}"#, 409, "there is no pack `other`"),
+        ("POST /v1/check", &[], &large, 413, "65536 bytes"),
+        ("OPTIONS /v1/check", &[], "", 404, "does not know"),
+    ] {
+        let (got, answer) = ask(&place, line, replaced, body);
+        let case = format!("{line} {replaced:?}: {answer}");
+        assert_eq!((got, &answer["ok"]), (status, &json!(false)), "{case}");
+        assert!(answer["error"].as_str().unwrap().contains(why), "{case}");
+    }
+    assert_eq!(place.ask(&["check"]).0, Some(0));
+}
+
+#[test]
+fn garbage_and_endless_heads_are_cut_off() {
+    let (_origin, place, _engine) = running();
+    let long = format!("GET /v1/snapshot HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
+    for bytes in [&b"\0\xff\x16\x03\x01garbage"[..], b"GET / HTTP/9\r\n\r\n", long.as_bytes()] {
+        let answer = send(&place, bytes);
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+    assert_eq!(place.ask(&["check"]).0, Some(0));
+}
+
+#[test]
+fn ten_thousand_connections_are_turned_away_and_forgotten() {
+    let (_origin, place, _engine) = running();
+    let port = note(&place)["port"].as_u64().unwrap() as u16;
+    for _ in 0..10_000 {
+        drop(TcpStream::connect(("127.0.0.1", port)));
+    }
+    // As many as it takes at one time, all silent: they lose their places after a while.
+    let silent: Vec<_> =
+        (0..64).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    let mut refused = String::new();
+    let mut last = silent.last().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let _ = last.read_to_string(&mut refused);
+    assert!(refused.contains("32 clients are served already"), "{refused}");
+    drop(silent);
+    assert_eq!(place.ask(&["check"]).0, Some(0));
+}
+
+#[test]
+fn who_does_not_read_the_events_keeps_nobody_waiting() {
+    let (_origin, place, _engine) = running();
+    let port = note(&place)["port"].as_u64().unwrap() as u16;
+    let readers: Vec<_> = (0..8)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.write_all(&request(&place, "GET /v1/events", &[], "")).unwrap();
+            stream
+        })
+        .collect();
+    for _ in 0..20 {
+        assert_eq!(place.ask(&["pause"]).0, Some(0));
+        assert_eq!(place.ask(&["resume"]).0, Some(0));
+    }
+    assert_eq!(place.ask(&["verify"]).0, Some(0));
+    drop(readers);
+}
+
+#[test]
+fn a_command_at_work_can_be_watched_and_is_not_disturbed() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let url = origin.set("/pack.torrent", Behaviour::Stall(Vec::new()));
+    place.follow(&url);
+    let mut check = Running::start(place.command(&["check"]));
+    check.says("checking");
+    assert_eq!(place.status()["phase"]["phase"], "checking");
+    let (code, refused) = place.ask(&["verify"]);
+    assert_eq!(code, Some(1));
+    assert!(refused["error"].as_str().unwrap().contains("another ModSync is running"));
+    check.sigterm();
+    check.end(LIMIT).exits(1).says("stopped");
+}
