@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::pack::PackConfig;
+use crate::model::snapshot::NoticeKinds;
 
 pub use edit::{NewPack, add_pack, remove_pack};
 
@@ -36,6 +37,8 @@ pub struct Config {
     /// Bytes per second, all packs together.
     pub upload_limit: Option<u64>,
     pub network: Network,
+    /// What the user wants to be told of.
+    pub notices: NoticeKinds,
 }
 
 impl Config {

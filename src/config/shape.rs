@@ -10,6 +10,7 @@ use toml::{Spanned, Value};
 use super::folder::Forbidden;
 use super::{BACKSLASH, Config, Mistake, Network, line_of, name, value};
 use crate::model::pack::{PackConfig, Policy};
+use crate::model::snapshot::NoticeKinds;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -23,6 +24,8 @@ pub(super) struct Shape {
     upload_limit: Option<Spanned<Value>>,
     #[serde(default)]
     network: NetworkShape,
+    #[serde(default)]
+    notices: NoticeKinds,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,6 +73,7 @@ impl Shape {
             download_limit: value::rate("download_limit", self.download_limit.as_ref())?,
             upload_limit: value::rate("upload_limit", self.upload_limit.as_ref())?,
             network: self.network.check()?,
+            notices: self.notices,
             packs: check_packs(self.pack, forbidden)?,
         })
     }

@@ -8,7 +8,8 @@ use super::job::{Checked, Found};
 use crate::disk::layout::Marker;
 use crate::model::fault::Fault;
 use crate::model::release::{Digest, Release};
-use crate::model::report::{ApplyReport, Summary, rfc3339};
+use crate::model::report::{ApplyReport, CleanReport, Summary, VerifyReport, rfc3339};
+use crate::model::snapshot::Verdict;
 use crate::net::remote::Validators;
 
 /// The name of the record in a pack's state folder.
@@ -33,6 +34,11 @@ pub struct Facts {
     pub question: Option<Question>,
     pub paused: bool,
     pub last_apply: Option<ApplyReport>,
+    pub last_verify: Option<Verdict>,
+    /// Files that no release names, when they were counted last.
+    pub extras: Option<u64>,
+    /// Whether the trash has the previous release.
+    pub can_go_back: bool,
     /// Faults in a row, for the back-off.
     pub failures: u32,
 }
@@ -64,6 +70,7 @@ impl Facts {
     pub fn recovered(&mut self, found: Found) {
         self.marker = found.marker.or(self.marker.take());
         self.installed = found.installed;
+        self.can_go_back = found.can_go_back;
         self.last_apply = found.finished.or(self.last_apply.take());
         // A release that the origin has withdrawn since is neither offered nor held.
         let published = self.origin.digest;
@@ -107,8 +114,10 @@ impl Facts {
         true
     }
 
-    pub fn applied(&mut self, report: &ApplyReport, marker: Marker) {
+    pub fn applied(&mut self, report: &ApplyReport, marker: Marker, can_go_back: bool) {
         self.marker = Some(marker);
+        self.can_go_back = can_go_back;
+        self.last_verify = None;
         self.installed = Some(report.release.clone());
         self.last_apply = Some(report.clone());
         self.question = None;
@@ -119,13 +128,31 @@ impl Facts {
     }
 
     /// The release the user went back from is held. What the origin offers is not forgotten for it.
-    pub fn rolled_back(&mut self, report: &ApplyReport, from: Release) {
+    pub fn rolled_back(&mut self, report: &ApplyReport, from: Release, can_go_back: bool) {
+        self.can_go_back = can_go_back;
+        self.last_verify = None;
+        self.extras = None;
         self.installed = Some(report.release.clone());
         self.last_apply = Some(report.clone());
         let offered = self.offered.get_or_insert(from);
         self.held = Some(offered.digest);
         self.summary = None;
         self.question = None;
+    }
+
+    pub fn verified(&mut self, report: &VerifyReport, now: SystemTime) {
+        self.extras = Some(report.extra.len() as u64);
+        self.last_verify = Some(Verdict {
+            when: now,
+            files: report.files,
+            problems: report.problems.len() as u64,
+            bad_bytes: report.bad_bytes,
+        });
+    }
+
+    pub fn cleaned(&mut self, report: &CleanReport) {
+        let left = if report.dry_run { report.moved.len() } else { 0 };
+        self.extras = Some(left as u64);
     }
 
     pub fn is_held(&self) -> bool {

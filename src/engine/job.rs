@@ -78,6 +78,7 @@ pub enum Outcome {
     Applied {
         report: ApplyReport,
         marker: Marker,
+        can_go_back: bool,
     },
     /// Asked to stop in the middle; the journal stays.
     Interrupted,
@@ -86,6 +87,7 @@ pub enum Outcome {
     RolledBack {
         report: ApplyReport,
         from: Release,
+        can_go_back: bool,
     },
     Trash(Vec<TrashEntry>),
     Restored(RestoreReport),
@@ -97,6 +99,7 @@ pub struct Found {
     pub installed: Option<Release>,
     /// The release the user went back from to the installed one.
     pub went_back_from: Option<Release>,
+    pub can_go_back: bool,
     pub marker: Option<Marker>,
     /// An apply that was cut off and is finished now.
     pub finished: Option<ApplyReport>,

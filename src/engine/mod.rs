@@ -369,6 +369,7 @@ impl Engine {
         let snapshot = Snapshot {
             packs: self.packs.iter().map(Pack::view).collect(),
             config_fault: self.config_fault.clone(),
+            notices: self.config.notices,
         };
         let changed = **self.publish.borrow() != snapshot;
         if changed {

@@ -19,6 +19,40 @@ pub struct Snapshot {
     pub packs: Vec<PackView>,
     /// The settings could not be read; the former ones are in force.
     pub config_fault: Option<Fault>,
+    /// What the user wants to be told of.
+    #[serde(default)]
+    pub notices: NoticeKinds,
+}
+
+/// Which kinds of notices the user wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NoticeKinds {
+    /// An update was found.
+    pub update: bool,
+    /// An update was applied.
+    pub applied: bool,
+    /// A verification that was asked for has ended.
+    pub verified: bool,
+    /// A person must decide.
+    pub decision: bool,
+    /// Something that only the user can mend.
+    pub fault: bool,
+    /// It is mended.
+    pub recovered: bool,
+}
+
+impl Default for NoticeKinds {
+    fn default() -> Self {
+        Self {
+            update: true,
+            applied: true,
+            verified: true,
+            decision: true,
+            fault: true,
+            recovered: true,
+        }
+    }
 }
 
 /// One pack, as shown.
@@ -38,7 +72,29 @@ pub struct PackView {
     #[serde(with = "rfc3339::option")]
     pub next_check: Option<SystemTime>,
     pub last_apply: Option<ApplyReport>,
+    pub last_verify: Option<Verdict>,
+    /// What stands in the way, until it is over: a try again does not make it new.
+    pub fault: Option<Fault>,
+    /// Files that no release names, when they were counted last.
+    pub extras: Option<u64>,
+    /// Whether the previous release can be put back.
+    pub can_go_back: bool,
+    /// Updates are applied without asking.
+    pub auto_apply: bool,
+    pub paused: bool,
     pub seeding: Option<Seeding>,
+}
+
+/// How the last verification ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    #[serde(with = "rfc3339")]
+    pub when: SystemTime,
+    pub files: u64,
+    /// Files that are not as they should be.
+    pub problems: u64,
+    /// Bytes a repair fetches.
+    pub bad_bytes: u64,
 }
 
 /// What the pack is doing.

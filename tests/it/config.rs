@@ -9,6 +9,7 @@ use modsync::config::{
     Config, ConfigError, EXAMPLE, Network, NewPack, Trackers, add_pack, load, parse, remove_pack,
 };
 use modsync::model::pack::{PackConfig, Policy};
+use modsync::model::snapshot::NoticeKinds;
 
 /// A folder with a `config.toml` to be, a state folder and room for packs.
 struct Place {
@@ -131,7 +132,7 @@ fn the_example_names_every_key_and_its_commented_keys_are_right() {
     assert_eq!(config.network.proxy.as_deref(), Some("socks5://127.0.0.1:1080"));
     assert_eq!(config.packs[0].name, "survival");
 
-    for unknown in ["x = 1\n", "[[pack]]\nx = 1\n", "[network]\nx = 1\n"] {
+    for unknown in ["x = 1\n", "[[pack]]\nx = 1\n", "[network]\nx = 1\n", "[notices]\nx = 1\n"] {
         let hint = place.parse(unknown).unwrap_err().hint().to_owned();
         for key in hint.split('`').skip(1).step_by(2).filter(|key| *key != "packs") {
             let key_line =
@@ -169,6 +170,8 @@ trackers = ["udp://t.example.org:6969/announce"]
 upnp = false
 proxy = "http://me:pw@proxy:3128"
 give_up_after = "5s"
+[notices]
+applied = false
 "#;
     let config = place
         .parse(&format!("download_limit = 16384\nupload_limit = '1.5 MiB/s'\n{text}"))
@@ -197,6 +200,8 @@ give_up_after = "5s"
     assert!(pack.policy.ignore.matches("a/saves/b") && pack.policy.keep.matches("cfg/a.ini"));
     assert_eq!((pack.policy.max_removed_percent, pack.policy.max_removed_files), (100, 0));
     assert_eq!((pack.policy.trash_age, pack.policy.trash_size), (Duration::from_hours(24), 5));
+
+    assert_eq!(config.notices, NoticeKinds { applied: false, ..NoticeKinds::default() });
 
     let none = place.parse("[network]\ntrackers = false").unwrap().network.trackers;
     assert_eq!(none, Trackers { of_torrent: false, extra: vec![] });

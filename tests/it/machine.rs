@@ -356,6 +356,7 @@ fn a_rollback_that_a_crash_cut_off_still_holds_the_newer_release() {
     pack.done(Ok(Outcome::Recovered(Found {
         installed: Some(release(1)),
         went_back_from: Some(release(2)),
+        can_go_back: false,
         marker: Some(marker()),
         finished: Some(report(1)),
         changed: true,
@@ -600,9 +601,9 @@ fn report(number: u8) -> ApplyReport {
 }
 
 fn applied(number: u8) -> Result<Outcome, Fault> {
-    Ok(Outcome::Applied { report: report(number), marker: marker() })
+    Ok(Outcome::Applied { report: report(number), marker: marker(), can_go_back: true })
 }
 
 fn rolled_back(to: u8, from: u8) -> Result<Outcome, Fault> {
-    Ok(Outcome::RolledBack { report: report(to), from: release(from) })
+    Ok(Outcome::RolledBack { report: report(to), from: release(from), can_go_back: false })
 }

@@ -31,7 +31,9 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
     let is_damaged = baseline.is_none() && root.stat(layout::BASELINE)?.is_some();
     if !is_damaged && !journal::is_there(&root)? {
         // Nothing to mend: a look is enough, and works where nothing may be written.
-        return Ok(Outcome::Recovered(found(baseline, layout::marker(&root)?)));
+        let can_go_back = can_go_back(&root, baseline.as_ref())?;
+        let found = found(baseline, layout::marker(&root)?);
+        return Ok(Outcome::Recovered(Found { can_go_back, ..found }));
     }
     let LockedFolder { root, marker, .. } = &layout::lock(&config.folder, known)?;
     let steps = |done| context.progress.set(done, 0, Unit::Steps);
@@ -66,8 +68,18 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
             None
         }
     };
+    let can_go_back = can_go_back(root, baseline.as_ref())?;
     let found = found(baseline, Some(marker.clone()));
-    Ok(Outcome::Recovered(Found { finished, changed, ..found }))
+    Ok(Outcome::Recovered(Found { can_go_back, finished, changed, ..found }))
+}
+
+/// Whether the trash still has what a rollback needs first of all.
+fn can_go_back(root: &Root, baseline: Option<&Baseline>) -> Result<bool, Fault> {
+    let undone = baseline.and_then(|baseline| baseline.applied_as.as_deref());
+    Ok(match undone {
+        Some(id) => trash::baseline_of(root, id)?.is_some(),
+        None => false,
+    })
 }
 
 fn found(baseline: Option<Baseline>, marker: Option<Marker>) -> Found {
@@ -147,7 +159,8 @@ pub(super) fn apply_update(
         downloaded_bytes: fetched.downloaded,
         ..report_of(&journal).ok_or_else(|| Fault::bug("an update without a release"))?
     };
-    Ok(Outcome::Applied { report, marker: folder.marker.clone() })
+    let can_go_back = can_go_back(root, Some(&next))?;
+    Ok(Outcome::Applied { report, marker: folder.marker.clone(), can_go_back })
 }
 
 /// Carries a journal out, with progress. `Some` when it was interrupted.
@@ -307,8 +320,9 @@ pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
         return Ok(outcome);
     }
     let report = report_of(&journal).ok_or_else(|| Fault::bug("a rollback without a release"))?;
+    let can_go_back = can_go_back(root, Some(&next))?;
     let from = next.went_back_from.unwrap_or(current.release);
-    Ok(Outcome::RolledBack { report, from })
+    Ok(Outcome::RolledBack { report, from, can_go_back })
 }
 
 pub(super) fn list_trash(context: &Context) -> Result<Outcome, Fault> {

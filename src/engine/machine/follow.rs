@@ -68,11 +68,11 @@ impl Machine {
                     self.fail(errand, Running::Fetch, Fault::bug("fetched without a plan"), now)
                 }
             },
-            Outcome::Applied { report, marker } => {
+            Outcome::Applied { report, marker, can_go_back } => {
                 // What lay in the folder before the first release was there on purpose.
                 let clean = self.config.auto_clean && self.facts.installed.is_some();
                 self.changed();
-                self.facts.applied(&report, marker);
+                self.facts.applied(&report, marker, can_go_back);
                 let release = report.release.clone();
                 errand.applied = Some(report);
                 let mut effects = vec![Effect::Remember];
@@ -88,23 +88,32 @@ impl Machine {
                 self.fail(errand, Running::Apply, Fault::cancelled(), now)
             }
             Outcome::Verified(report, planned) => {
+                self.facts.verified(&report, now.time);
                 let repair = errand.goal == Goal::Verify { repair: true };
                 if repair && !report.problems.is_empty() {
                     errand.verified = Some(report);
                     self.prepared = None;
                     self.start(errand, Job::Fetch(planned))
                 } else {
-                    self.finish(errand, Ok(Answer::Verified(report)), now)
+                    let mut effects = vec![Effect::Remember];
+                    effects.extend(self.finish(errand, Ok(Answer::Verified(report)), now));
+                    effects
                 }
             }
-            Outcome::Cleaned(_) if errand.applied.is_some() => self.finish_applied(errand, now),
             Outcome::Cleaned(report) => {
-                self.prepared = None;
-                self.finish(errand, Ok(Answer::Cleaned(report)), now)
+                self.facts.cleaned(&report);
+                let mut effects = vec![Effect::Remember];
+                effects.extend(if errand.applied.is_some() {
+                    self.finish_applied(errand, now)
+                } else {
+                    self.prepared = None;
+                    self.finish(errand, Ok(Answer::Cleaned(report)), now)
+                });
+                effects
             }
-            Outcome::RolledBack { report, from } => {
+            Outcome::RolledBack { report, from, can_go_back } => {
                 self.changed();
-                self.facts.rolled_back(&report, from);
+                self.facts.rolled_back(&report, from, can_go_back);
                 let mut effects = vec![Effect::Remember];
                 effects.extend(self.finish(errand, Ok(Answer::RolledBack(report)), now));
                 effects
@@ -192,6 +201,7 @@ impl Machine {
 
     fn scanned(&mut self, errand: Errand, planned: Arc<Planned>, now: Now) -> Effects {
         let report = &planned.report;
+        self.facts.extras = Some(report.extra.len() as u64);
         let is_offered =
             self.facts.offered.as_ref().is_some_and(|o| o.digest == report.release.digest);
         if is_offered {

@@ -18,6 +18,12 @@ impl Machine {
             last_check: self.facts.origin.checked,
             next_check: self.waiting.as_ref().map(|waiting| waiting.until).or(self.next_check),
             last_apply: self.facts.last_apply.clone(),
+            last_verify: self.facts.last_verify,
+            fault: self.waiting.as_ref().map(|waiting| waiting.fault.clone()),
+            extras: self.facts.extras,
+            can_go_back: self.facts.can_go_back,
+            auto_apply: self.config.auto_apply,
+            paused: self.facts.paused,
             seeding,
         }
     }
