@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::job::{Checked, Found};
 use crate::disk::layout::Marker;
-use crate::model::fault::Fault;
 use crate::model::release::{Digest, Release};
 use crate::model::report::{ApplyReport, CleanReport, Summary, VerifyReport, rfc3339};
-use crate::model::snapshot::Verdict;
+use crate::model::snapshot::{Question, Verdict};
 use crate::net::remote::Validators;
 
 /// The name of the record in a pack's state folder.
@@ -41,14 +40,6 @@ pub struct Facts {
     pub can_go_back: bool,
     /// Faults in a row, for the back-off.
     pub failures: u32,
-}
-
-/// What a person must decide before a plan is carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
-    /// The plan that was shown; an approval holds for this one.
-    pub plan: String,
-    pub why: Fault,
 }
 
 /// What the origin said last.

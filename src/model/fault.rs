@@ -68,6 +68,31 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 impl FaultKind {
+    /// Whether it lasts until the user does something on this machine.
+    pub fn needs_user(self) -> bool {
+        match self {
+            Self::DiskFull
+            | Self::FileInUse
+            | Self::AccessDenied
+            | Self::FolderGone
+            | Self::FolderBusy
+            | Self::LinkInTheWay
+            | Self::MassRemoval
+            | Self::UnrelatedRelease
+            | Self::Bug => true,
+            Self::OriginUnreachable
+            | Self::OriginRefused
+            | Self::BadMetainfo
+            | Self::NoPeers
+            | Self::FolderChanged
+            | Self::NothingToRollBack
+            | Self::StateDamaged
+            | Self::Refused
+            | Self::Cancelled
+            | Self::Io => false,
+        }
+    }
+
     /// THE table: kind → what happens next.
     pub fn next(self) -> Next {
         match self {

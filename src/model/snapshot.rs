@@ -65,6 +65,10 @@ pub struct PackView {
     pub installed: Option<Release>,
     /// A release that is not installed. It stays until it is applied or replaced by a newer one.
     pub offered: Option<Release>,
+    /// What applying the offered release would do, once that was worked out.
+    pub summary: Option<Summary>,
+    /// What a person must decide before the offered release is applied.
+    pub question: Option<Question>,
     /// The user went back from the offered release.
     pub held: bool,
     #[serde(with = "rfc3339::option")]
@@ -83,6 +87,14 @@ pub struct PackView {
     pub auto_apply: bool,
     pub paused: bool,
     pub seeding: Option<Seeding>,
+}
+
+/// What a person must decide before a plan is carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The plan that was shown; an approval holds for this one.
+    pub plan: String,
+    pub why: Fault,
 }
 
 /// How the last verification ended.

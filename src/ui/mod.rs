@@ -2,5 +2,7 @@
 
 mod args;
 pub mod cli;
+pub mod menu;
 mod meter;
+pub mod notices;
 mod text;

@@ -360,7 +360,16 @@ fn more(out: &mut String, count: usize) {
     }
 }
 
-fn files(count: u64) -> String {
+/// For a player: decimal, as shops and systems write it.
+pub fn size(bytes: u64) -> String {
+    ByteSize(bytes).display().si().to_string()
+}
+
+pub fn seconds(seconds: u64) -> String {
+    short(Duration::from_secs(seconds))
+}
+
+pub fn files(count: u64) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 

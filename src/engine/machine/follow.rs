@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::{Effect, Effects, Machine, Now, Prepared, Running, State, Waiting};
 use crate::engine::backoff;
 use crate::engine::errand::{Errand, Goal};
-use crate::engine::facts::{Origin, Question};
+use crate::engine::facts::Origin;
 use crate::engine::job::{Checked, Job, Outcome, Planned};
 use crate::model::command::Answer;
 use crate::model::fault::{Fault, FaultKind, Next};
 use crate::model::report::{CheckReport, PlanReport, VerifyReport};
+use crate::model::snapshot::Question;
 
 /// How often a plan is made anew because the folder changed, before we wait.
 const REPLANS: u32 = 3;
@@ -88,13 +89,13 @@ impl Machine {
                 self.fail(errand, Running::Apply, Fault::cancelled(), now)
             }
             Outcome::Verified(report, planned) => {
-                self.facts.verified(&report, now.time);
                 let repair = errand.goal == Goal::Verify { repair: true };
                 if repair && !report.problems.is_empty() {
                     errand.verified = Some(report);
                     self.prepared = None;
                     self.start(errand, Job::Fetch(planned))
                 } else {
+                    self.facts.verified(&report, now.time);
                     let mut effects = vec![Effect::Remember];
                     effects.extend(self.finish(errand, Ok(Answer::Verified(report)), now));
                     effects

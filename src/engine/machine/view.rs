@@ -1,8 +1,7 @@
 //! What a front end sees of a machine.
 
-use super::super::facts::Question;
 use super::{Machine, Running, State, Waiting};
-use crate::model::snapshot::{PackView, Phase, Progress, Seeding};
+use crate::model::snapshot::{PackView, Phase, Progress, Question, Seeding};
 
 impl Machine {
     /// What a front end sees.
@@ -14,6 +13,8 @@ impl Machine {
             phase: self.phase(progress),
             installed: self.facts.installed.clone(),
             offered: self.facts.offered.clone(),
+            summary: self.facts.summary,
+            question: self.facts.question.clone(),
             held: self.facts.is_held(),
             last_check: self.facts.origin.checked,
             next_check: self.waiting.as_ref().map(|waiting| waiting.until).or(self.next_check),

@@ -1,0 +1,209 @@
+//! PURE: two snapshots → what the user is told of between them.
+//!
+//! News are facts that differ, so a snapshot that was skipped loses none. A check that found nothing is
+//! no news, nor is a try again that failed as before.
+
+use crate::model::command::Command;
+use crate::model::fault::Fault;
+use crate::model::release::Digest;
+use crate::model::snapshot::{NoticeKinds, PackView, Phase, Snapshot};
+use crate::ui::menu::{self, Action};
+use crate::ui::text::{self, size};
+
+/// The life of an update: found, decided, applied. One notice, replaced in its place.
+const UPDATE: &str = "update";
+const VERIFY: &str = "verify";
+const FAULT: &str = "fault";
+
+/// What the user is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// A notice replaces the one of the same key.
+    pub key: String,
+    pub title: String,
+    pub body: String,
+    /// What it offers, each also in the menu. `None` is not to be bothered any more.
+    pub offers: Vec<(String, Option<Action>)>,
+    /// What a click on the notice itself does.
+    pub click: Option<Action>,
+    /// Whether it stays until the user has seen it.
+    pub stays: bool,
+}
+
+/// What changes on the screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    Show(Notice),
+    /// What this notice said is over.
+    Close(String),
+}
+
+/// The news in `new`. A pack that `old` does not have brings none: nothing happened to it yet.
+pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
+    let former = |pack: &PackView| {
+        let same = |old: &&PackView| old.name == pack.name && old.folder == pack.folder;
+        old.packs.iter().find(same).filter(|old| !matches!(old.phase, Phase::Starting))
+    };
+    let pairs = new.packs.iter().filter_map(|pack| Some((former(pack)?, pack)));
+    pairs.flat_map(|(old, new_pack)| of_pack(old, new_pack, new.notices)).collect()
+}
+
+fn of_pack(old: &PackView, new: &PackView, kinds: NoticeKinds) -> Vec<Change> {
+    let told = [
+        (kinds.update, update(old, new)),
+        (kinds.decision, decision(old, new)),
+        (kinds.applied, applied(old, new)),
+        (kinds.verified, verified(old, new)),
+        (kinds.fault, fault(old, new)),
+        (kinds.recovered, recovered(old, new)),
+    ];
+    let wanted = told.into_iter().filter(|(wanted, _)| *wanted);
+    let shown: Vec<Notice> = wanted.filter_map(|(_, notice)| notice).collect();
+    let mut changes = over(old, new);
+    changes.retain(|key| shown.iter().all(|notice| notice.key != *key));
+    let closed = changes.into_iter().map(Change::Close);
+    closed.chain(shown.into_iter().map(Change::Show)).collect()
+}
+
+fn update(old: &PackView, new: &PackView) -> Option<Notice> {
+    let summary = new.summary.filter(|_| new.question.is_none() && !new.held)?;
+    let was_told = old.summary.is_some() && old.question.is_none() && offer(old) == offer(new);
+    if new.auto_apply || was_told {
+        return None;
+    }
+    let apply = menu::apply(new);
+    Some(Notice {
+        title: format!("{}: an update is available", new.name),
+        body: format!(
+            "{} new, {} changed, {} removed · {} to download",
+            summary.added,
+            summary.changed,
+            summary.removed,
+            size(summary.download_bytes)
+        ),
+        offers: vec![("Update now".to_owned(), Some(apply.clone())), ("Later".to_owned(), None)],
+        click: Some(apply),
+        stays: true,
+        ..notice(new, UPDATE)
+    })
+}
+
+fn decision(old: &PackView, new: &PackView) -> Option<Notice> {
+    let question = new.question.as_ref().filter(|_| old.question != new.question)?;
+    let removed = new.summary.map_or(0, |summary| summary.removed);
+    Some(Notice {
+        title: format!("{}: you must decide", new.name),
+        body: format!("{}. {}", capital(&question.why.what), question.why.hint),
+        offers: vec![
+            (menu::approval(removed), Some(menu::approve(new, question))),
+            ("Keep them".to_owned(), None),
+        ],
+        stays: true,
+        ..notice(new, UPDATE)
+    })
+}
+
+fn applied(old: &PackView, new: &PackView) -> Option<Notice> {
+    let report = new.last_apply.as_ref().filter(|_| old.last_apply != new.last_apply)?;
+    let title = if old.installed == new.installed {
+        format!("{}: repaired", new.name)
+    } else {
+        format!("{}: {} is installed", new.name, report.release.label())
+    };
+    let body = format!(
+        "{} new, {} changed, {} removed · {} downloaded",
+        report.added,
+        report.changed,
+        report.removed,
+        size(report.downloaded_bytes)
+    );
+    let click = Some(Action::OpenFolder(new.name.clone()));
+    Some(Notice { title, body, click, ..notice(new, UPDATE) })
+}
+
+fn verified(old: &PackView, new: &PackView) -> Option<Notice> {
+    let verdict = new.last_verify.filter(|_| old.last_verify != new.last_verify)?;
+    if verdict.problems == 0 {
+        let title = format!("{}: all {} are right", new.name, text::files(verdict.files));
+        return Some(Notice { title, ..notice(new, VERIFY) });
+    }
+    let repair = Action::Ask(new.name.clone(), Command::Verify { repair: true });
+    Some(Notice {
+        title: format!("{}: {} not right", new.name, text::files(verdict.problems)),
+        body: format!("A repair downloads {}.", size(verdict.bad_bytes)),
+        offers: vec![("Repair".to_owned(), Some(repair))],
+        stays: true,
+        ..notice(new, VERIFY)
+    })
+}
+
+/// Something that only the user can mend, told once for as long as it lasts.
+fn fault(old: &PackView, new: &PackView) -> Option<Notice> {
+    let fault =
+        trouble(new).filter(|fault| trouble(old).is_none_or(|old| old.kind != fault.kind))?;
+    Some(Notice {
+        title: format!("{}: {}", new.name, fault.what),
+        body: fault.hint.clone(),
+        click: Some(Action::OpenFolder(new.name.clone())),
+        stays: true,
+        ..notice(new, FAULT)
+    })
+}
+
+fn recovered(old: &PackView, new: &PackView) -> Option<Notice> {
+    trouble(old)?;
+    if trouble(new).is_some() {
+        return None;
+    }
+    let title = format!("{}: back to normal", new.name);
+    Some(Notice { title, ..notice(new, FAULT) })
+}
+
+/// What lasts until the user does something.
+fn trouble(pack: &PackView) -> Option<&Fault> {
+    pack.fault.as_ref().filter(|fault| fault.kind.needs_user())
+}
+
+/// The keys of notices whose reason is gone.
+fn over(old: &PackView, new: &PackView) -> Vec<String> {
+    let is_over = |key: &str| match key {
+        UPDATE => {
+            offer(old).is_some() && offer(old) != offer(new)
+                || old.question.is_some() && new.question.is_none()
+        }
+        VERIFY => old.last_verify.is_some() && new.last_verify.is_none(),
+        _ => trouble(old).is_some() && trouble(new).is_none(),
+    };
+    [UPDATE, VERIFY, FAULT]
+        .into_iter()
+        .filter(|key| is_over(key))
+        .map(|kind| key(new, kind))
+        .collect()
+}
+
+/// The release that waits to be applied.
+fn offer(pack: &PackView) -> Option<Digest> {
+    pack.offered.as_ref().filter(|_| !pack.held).map(|release| release.digest)
+}
+
+/// A notice that says nothing yet, and goes by itself.
+fn notice(pack: &PackView, kind: &str) -> Notice {
+    Notice {
+        key: key(pack, kind),
+        title: String::new(),
+        body: String::new(),
+        offers: Vec::new(),
+        click: None,
+        stays: false,
+    }
+}
+
+fn key(pack: &PackView, kind: &str) -> String {
+    format!("{}/{kind}", pack.name)
+}
+
+/// A sentence begins with a capital letter.
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
