@@ -68,6 +68,24 @@ pub enum Action {
     Quit,
 }
 
+impl Action {
+    /// The name of the switch it turns, if it turns one: both ways are one switch.
+    pub fn switch(&self) -> Option<String> {
+        match self {
+            Self::Ask(pack, Command::Pause | Command::Resume) => Some(format!("pause {pack}")),
+            Self::PauseAll(_) => Some("pause all".to_owned()),
+            Self::AutomaticUpdates(_) => Some("automatic updates".to_owned()),
+            Self::LaunchAtLogin(_) => Some("launch at login".to_owned()),
+            Self::Ask(..)
+            | Self::OpenFolder(_)
+            | Self::CheckAll
+            | Self::EditSettings
+            | Self::ShowLog
+            | Self::Quit => None,
+        }
+    }
+}
+
 /// The menu for what is. `at_login`: whether we are launched at login, if that can be told here.
 pub fn menu(snapshot: &Snapshot, at_login: Option<bool>) -> Menu {
     let packs = &snapshot.packs;

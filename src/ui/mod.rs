@@ -1,8 +1,11 @@
 //! Shows. Pure views and thin backends: nothing here sees the disk, the network or a machine.
 
 mod args;
+pub mod autostart;
 pub mod cli;
+pub mod icon;
 pub mod menu;
 mod meter;
 pub mod notices;
 mod text;
+pub mod tray;
