@@ -20,7 +20,7 @@ use crate::model::fault::{Fault, FaultKind};
 use crate::model::pack::PackConfig;
 use crate::model::snapshot::NoticeKinds;
 
-pub use edit::{NewPack, add_pack, remove_pack};
+pub use edit::{NewPack, add_pack, ensure, remove_pack, set_auto_apply};
 
 /// A commented file with every key. It is also the reference of the keys.
 pub const EXAMPLE: &str = include_str!("config.example.toml");

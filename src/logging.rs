@@ -1,7 +1,7 @@
 //! Where our own words go: standard error, and for a service a file that is rotated by size.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use file_rotate::suffix::AppendCount;
@@ -24,6 +24,11 @@ pub enum Audience {
     Service,
 }
 
+/// The newest log in the folder of logs.
+pub fn file(folder: &Path) -> PathBuf {
+    folder.join("modsync.log")
+}
+
 /// Starts logging. `MODSYNC_LOG` overrides what is logged, in the words of `tracing`'s `EnvFilter`.
 pub fn start(audience: Audience, folder: Option<&Path>) -> anyhow::Result<()> {
     let usual = match audience {
@@ -37,7 +42,7 @@ pub fn start(audience: Audience, folder: Option<&Path>) -> anyhow::Result<()> {
         .map(|folder| {
             std::fs::create_dir_all(folder)?;
             let rotate = FileRotate::new(
-                folder.join("modsync.log"),
+                file(folder),
                 AppendCount::new(FORMER),
                 ContentLimit::BytesSurpassed(SIZE),
                 Compression::None,

@@ -8,9 +8,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use toml_edit::{Document, DocumentMut, Item, Table, TomlError};
+use toml_edit::{Document, DocumentMut, Item, Table, TableLike, TomlError};
 
-use super::{Config, ConfigError, Mistake, name, parse, read};
+use super::{Config, ConfigError, EXAMPLE, Mistake, name, parse, read};
 use crate::model::pack::PackConfig;
 
 /// A pack to add.
@@ -43,6 +43,58 @@ pub fn add_pack(file: &Path, own_state: &Path, new: &NewPack) -> Result<PackConf
     let added = last(check(&text)?, file)?;
     write(file, &text)?;
     Ok(added)
+}
+
+/// Says of all packs whether they apply updates without asking.
+pub fn set_auto_apply(file: &Path, own_state: &Path, on: bool) -> Result<(), ConfigError> {
+    let text = read(file)?;
+    parse(&text, file, own_state)?;
+    let mut document = document(&text).map_err(|mistake| mistake.in_file(file, &text))?;
+    let packs = packs_key(&document);
+    let (key, wish) = ("auto_apply", toml_edit::value(on));
+    match document.get_mut(packs) {
+        Some(Item::ArrayOfTables(packs)) => {
+            packs.iter_mut().for_each(|pack| set(pack, key, &wish));
+        }
+        Some(packs) => {
+            let inline = packs.as_array_mut().into_iter().flat_map(|packs| packs.iter_mut());
+            inline
+                .filter_map(|pack| pack.as_inline_table_mut())
+                .for_each(|pack| set(pack, key, &wish));
+        }
+        None => {}
+    }
+    let text = document.to_string();
+    parse(&text, file, own_state)?;
+    write(file, &text)
+}
+
+/// Sets a key and leaves the comments beside it.
+fn set(pack: &mut dyn TableLike, key: &str, wish: &Item) {
+    let decor = pack.get(key).and_then(Item::as_value).map(|value| value.decor().clone());
+    let mut wish = wish.clone();
+    if let (Some(decor), Some(value)) = (decor, wish.as_value_mut()) {
+        *value.decor_mut() = decor;
+    }
+    match pack.get_mut(key) {
+        Some(item) => *item = wish,
+        None => {
+            pack.insert(key, wish);
+        }
+    }
+}
+
+/// Makes the file when it is missing: every key, commented out.
+pub fn ensure(file: &Path) -> Result<(), ConfigError> {
+    if file.exists() {
+        return Ok(());
+    }
+    let commented = |line: &str| match line {
+        "" => "\n".to_owned(),
+        line if line.starts_with('#') => format!("{line}\n"),
+        line => format!("# {line}\n"),
+    };
+    write(file, &EXAMPLE.lines().map(commented).collect::<String>())
 }
 
 /// Removes the pack from the settings. Its folder stays as it is.

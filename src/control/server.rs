@@ -88,7 +88,7 @@ pub async fn start(paths: &Paths, handle: Handle, mode: Mode) -> Result<Server, 
         token: hex(&secret),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        follows: mode == Mode::Follow,
+        follows: mode.follows(),
     };
     endpoint.write(paths)?;
     let (sender, wishes) = mpsc::channel(4);

@@ -112,8 +112,8 @@ pub struct Machine {
 type Effects = Vec<Effect>;
 
 impl Machine {
-    /// A pack that has yet to look at its folder. `clock`: whether it asks the origin by itself.
-    pub fn new(config: PackConfig, mut facts: Facts, clock: bool, now: Now) -> Self {
+    /// A pack that has yet to look at its folder. `first_check`: when it asks the origin by itself.
+    pub fn new(config: PackConfig, mut facts: Facts, first_check: Option<SystemTime>) -> Self {
         // A bad evening is no reason to wait in the morning.
         facts.failures = 0;
         Self {
@@ -121,7 +121,7 @@ impl Machine {
             facts,
             state: State::Starting,
             queue: VecDeque::new(),
-            next_check: clock.then_some(now.time),
+            next_check: first_check,
             recovered: false,
             seeding: false,
             waiting: None,

@@ -46,8 +46,17 @@ const GRACE: Duration = Duration::from_millis(2500);
 pub enum Mode {
     /// Follows the origins, seeds, and takes up changed settings.
     Follow,
+    /// The same, but lets the computer come up first.
+    AtLogin,
     /// Does what it is told and nothing else.
     Once,
+}
+
+impl Mode {
+    /// Whether it stays and acts by itself.
+    pub fn follows(self) -> bool {
+        self != Self::Once
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +78,8 @@ pub enum Change {
     Add(NewPack),
     /// Follow the pack of this name no more; its files stay.
     Remove(String),
+    /// Whether all packs apply updates without asking.
+    AutoApply(bool),
     /// Read the settings' file again.
     Reload,
 }
@@ -261,7 +272,7 @@ impl Engine {
     }
 
     fn tick(&mut self) {
-        if self.mode == Mode::Follow {
+        if self.mode.follows() {
             self.take_up_settings();
         }
         for pack in &mut self.packs {
@@ -296,6 +307,11 @@ impl Engine {
                 let (file, state) = (&self.paths.config, &self.paths.state);
                 config::remove_pack(file, state, &name).map_err(|e| e.fault())?;
                 Some(name)
+            }
+            Change::AutoApply(on) => {
+                let (file, state) = (&self.paths.config, &self.paths.state);
+                config::set_auto_apply(file, state, on).map_err(|e| e.fault())?;
+                None
             }
             Change::Reload => None,
         };

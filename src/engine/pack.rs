@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,6 +22,9 @@ use crate::model::fault::Fault;
 use crate::model::pack::PackConfig;
 use crate::model::snapshot::PackView;
 use crate::net::http::Http;
+
+/// At a login everything starts at once; our first look comes within so long.
+const AFTER_LOGIN: Duration = Duration::from_mins(1);
 
 /// What packs share.
 #[derive(Debug, Clone)]
@@ -58,7 +61,7 @@ impl Pack {
     ) -> Result<Self, FsError> {
         let facts: Facts = record::load(&state, facts::RECORD)?.value().unwrap_or_default();
         Ok(Self {
-            machine: Machine::new(config, facts, mode == Mode::Follow, now),
+            machine: Machine::new(config, facts, first_check(mode, now)),
             state: Arc::new(state),
             mode,
             tools,
@@ -207,7 +210,7 @@ impl Pack {
 
     /// Seeding waits for the former wish to be carried out: they go one after the other.
     fn seed(&mut self, on: bool) {
-        if self.mode == Mode::Once {
+        if !self.mode.follows() {
             return;
         }
         let (config, session) = (self.machine.config().clone(), Arc::clone(&self.tools.session));
@@ -221,5 +224,14 @@ impl Pack {
                 tracing::warn!(pack = config.name, "could not seed: {fault}");
             }
         });
+    }
+}
+
+/// When the origin is asked first; `None` when it is asked by command only.
+fn first_check(mode: Mode, now: Now) -> Option<SystemTime> {
+    match mode {
+        Mode::Follow => Some(now.time),
+        Mode::AtLogin => Some(now.time + AFTER_LOGIN.mul_f64(now.dice)),
+        Mode::Once => None,
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Keeps a folder equal to what a remote .torrent URL describes.
+/// Keeps a folder equal to what a remote .torrent URL describes. Without a command: in the tray.
 #[derive(Debug, Parser)]
-#[command(name = "modsync", version, arg_required_else_help = true)]
+#[command(name = "modsync", version)]
 pub(super) struct Cli {
     /// The settings' file, instead of the usual place
     #[arg(long, global = true, value_name = "FILE")]
@@ -15,8 +15,11 @@ pub(super) struct Cli {
     /// The folder for our own state, instead of the usual place
     #[arg(long, global = true, value_name = "FOLDER")]
     pub state: Option<PathBuf>,
+    /// Started by the login: let the desktop come up first
+    #[arg(long, hide = true)]
+    pub at_login: bool,
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: Option<Verb>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,10 +120,26 @@ pub(super) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Launch at login, or not
+    Autostart {
+        #[arg(value_enum)]
+        wish: Switch,
+        /// For programs to read
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the whole story in a temporary folder, without the internet
     Demo,
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
+}
+
+/// A switch, or a look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Switch {
+    On,
+    Off,
+    Status,
 }
 
 /// What `wait` waits for.
@@ -144,7 +163,8 @@ pub(super) struct Asked {
 impl Cli {
     /// Whether a program reads the answer.
     pub fn wants_json(&self) -> bool {
-        match &self.verb {
+        let Some(verb) = &self.verb else { return false };
+        match verb {
             Verb::Check(asked)
             | Verb::Plan(asked)
             | Verb::Sync(asked)
@@ -158,7 +178,10 @@ impl Cli {
             | Verb::Remove { asked }
             | Verb::Wait { asked, .. }
             | Verb::Status { asked, .. } => asked.json,
-            Verb::Add { json, .. } | Verb::List { json } | Verb::Inspect { json, .. } => *json,
+            Verb::Add { json, .. }
+            | Verb::List { json }
+            | Verb::Inspect { json, .. }
+            | Verb::Autostart { json, .. } => *json,
             Verb::Run | Verb::Demo | Verb::Completions { .. } => false,
         }
     }

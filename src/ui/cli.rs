@@ -11,15 +11,19 @@ mod status;
 mod wait;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use self::output::{Failure, Output};
-use super::args::{Cli, Verb};
-use super::text;
+use super::args::{Cli, Switch, Verb};
+use super::desktop::{self, End};
+use super::signal::stop_signal;
+use super::{autostart, text};
 use crate::control::api::with_ok;
 use crate::control::server::{self, Server, Wish};
 use crate::demo;
@@ -73,30 +77,58 @@ fn not_understood(error: &clap::Error, arguments: &[OsString]) -> Exit {
 }
 
 fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
-    if let Verb::Inspect { file, .. } = &cli.verb {
-        return inspect(file, output);
+    let paths = find_paths(cli.config, cli.state);
+    match cli.verb {
+        None => live(&paths?, if cli.at_login { Mode::AtLogin } else { Mode::Follow }),
+        Some(verb) => with_runtime(|runtime| runtime.block_on(carry_out(verb, paths, output))),
     }
-    if let Verb::Completions { shell } = &cli.verb {
-        let mut script = Vec::new();
-        clap_complete::generate(*shell, &mut Cli::command(), "modsync", &mut script);
-        output::print(&String::from_utf8_lossy(&script))?;
-        return Ok(Exit::Done);
-    }
+}
+
+fn find_paths(config: Option<PathBuf>, state: Option<PathBuf>) -> Result<Paths, Failure> {
+    Ok(Paths::find(config, state).map_err(anyhow::Error::from)?)
+}
+
+fn with_runtime<T>(work: impl FnOnce(&Runtime) -> Result<T, Failure>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("could not start")?;
-    let exit = runtime.block_on(async {
-        if matches!(cli.verb, Verb::Demo) { tell().await } else { on_packs(cli, output).await }
-    });
+    let done = work(&runtime);
     // What still runs is either cancelled or safe to cut off: nobody waits for it.
     runtime.shutdown_background();
-    exit
+    done
+}
+
+/// `modsync` alone: the desktop app.
+fn live(paths: &Paths, mode: Mode) -> Result<Exit, Failure> {
+    logging::start(Audience::Service, Some(&paths.logs()))?;
+    match with_runtime(|runtime| Ok(desktop::run(runtime, paths, mode)?))? {
+        End::Quit => Ok(Exit::Done),
+        End::Shown => {
+            output::print("ModSync is running already, and shows itself\n")?;
+            Ok(Exit::Done)
+        }
+        End::NoDesktop(why) => {
+            let what = format!("there is no desktop here: {why}");
+            Err(Failure::wrong_use(&what, "`modsync run` follows the packs without one."))
+        }
+    }
+}
+
+fn launch_at_login(wish: Switch, output: Output) -> Result<Exit, Failure> {
+    match wish {
+        Switch::On => autostart::set(true)?,
+        Switch::Off => autostart::set(false)?,
+        Switch::Status => {}
+    }
+    let is_on = autostart::is_on()?;
+    let words = || format!("launch at login is {}\n", if is_on { "on" } else { "off" });
+    output.say(words, || with_ok(&json!({ "on": is_on })))?;
+    Ok(Exit::Done)
 }
 
 /// `demo`: the story, and one failure to tell it that counts.
 async fn tell() -> Result<Exit, Failure> {
-    logging::start(Audience::Command, None)?;
     let mut told = Ok(());
     demo::run(&mut |scene| {
         if told.is_ok() {
@@ -107,23 +139,30 @@ async fn tell() -> Result<Exit, Failure> {
     told.map(|()| Exit::Done)
 }
 
-async fn on_packs(cli: Cli, output: Output) -> Result<Exit, Failure> {
-    let paths = Paths::find(cli.config, cli.state).map_err(anyhow::Error::from)?;
-    let audience =
-        if matches!(cli.verb, Verb::Run) { Audience::Service } else { Audience::Command };
-    logging::start(audience, matches!(cli.verb, Verb::Run).then(|| paths.logs()).as_deref())?;
-    let (asked, command) = match cli.verb {
-        Verb::Run => return follow(&paths).await,
+async fn carry_out(
+    verb: Verb,
+    paths: Result<Paths, Failure>,
+    output: Output,
+) -> Result<Exit, Failure> {
+    if !matches!(verb, Verb::Run) {
+        logging::start(Audience::Command, None)?;
+    }
+    let (asked, command) = match verb {
+        Verb::Run => return follow(&paths?).await,
+        Verb::Demo => return tell().await,
+        Verb::Inspect { file, .. } => return inspect(&file, output),
+        Verb::Completions { shell } => return completions(shell),
+        Verb::Autostart { wish, .. } => return launch_at_login(wish, output),
         Verb::Add { url, folder, name, .. } => {
-            return packs::add(&paths, url, &folder, name, output).await;
+            return packs::add(&paths?, url, &folder, name, output).await;
         }
-        Verb::Remove { asked } => return packs::remove(&paths, &asked, output).await,
-        Verb::List { .. } => return packs::list(&paths, output),
+        Verb::Remove { asked } => return packs::remove(&paths?, &asked, output).await,
+        Verb::List { .. } => return packs::list(&paths?, output),
         Verb::Status { asked, watch } => {
-            return status::status(&paths, &asked, watch, output).await;
+            return status::status(&paths?, &asked, watch, output).await;
         }
         Verb::Wait { asked, until, timeout } => {
-            return wait::wait(&paths, &asked, until, timeout, output).await;
+            return wait::wait(&paths?, &asked, until, timeout, output).await;
         }
         Verb::Check(asked) => (asked, Command::Check),
         Verb::Plan(asked) => (asked, Command::Plan),
@@ -139,13 +178,20 @@ async fn on_packs(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Verb::Trash { asked, restore: None } => (asked, Command::Trash),
         Verb::Pause(asked) => (asked, Command::Pause),
         Verb::Resume(asked) => (asked, Command::Resume),
-        Verb::Inspect { .. } | Verb::Completions { .. } | Verb::Demo => return Ok(Exit::WrongUse),
     };
-    ask::ask(&paths, asked, command, output).await
+    ask::ask(&paths?, asked, command, output).await
+}
+
+fn completions(shell: Shell) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "modsync", &mut script);
+    output::print(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Done)
 }
 
 /// `run`: the engine until a signal, or until another process wishes it to end.
 async fn follow(paths: &Paths) -> Result<Exit, Failure> {
+    logging::start(Audience::Service, Some(&paths.logs()))?;
     let handle = engine::start(paths, Mode::Follow)?;
     let mut server = server::start(paths, handle.clone(), Mode::Follow).await;
     if let Err(error) = &server {
@@ -153,7 +199,7 @@ async fn follow(paths: &Paths) -> Result<Exit, Failure> {
     }
     tracing::info!(settings = %paths.config.display(), state = %paths.state.display(), "running");
     tokio::select! {
-        () = connect::stop_signal() => {}
+        () = stop_signal() => {}
         () = asked_to_quit(server.as_mut().ok()) => {}
     }
     tracing::info!("stopping");

@@ -217,7 +217,7 @@ fn of_all(packs: &[PackView], at_login: Option<bool>) -> Vec<Item> {
 }
 
 /// A pack and what it is doing, for a player.
-fn headline(pack: &PackView) -> String {
+pub fn headline(pack: &PackView) -> String {
     let doing = match &pack.phase {
         Phase::Starting => "starting".to_owned(),
         Phase::Current if pack.installed.is_none() => "nothing installed yet".to_owned(),

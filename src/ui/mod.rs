@@ -3,9 +3,12 @@
 mod args;
 pub mod autostart;
 pub mod cli;
+mod desktop;
 pub mod icon;
 pub mod menu;
 mod meter;
 pub mod notices;
+mod reply;
+mod signal;
 mod text;
 pub mod tray;

@@ -509,7 +509,7 @@ fn machine(auto_apply: bool, facts: Facts, time: SystemTime) -> Machine {
         check_interval: Duration::from_mins(10),
         peers: Vec::new(),
     };
-    Machine::new(config, facts, true, Now { time, dice: 0.5 })
+    Machine::new(config, facts, Some(time))
 }
 
 fn torrent() -> Vec<u8> {

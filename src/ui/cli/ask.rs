@@ -11,6 +11,7 @@ use crate::model::snapshot::{Phase, Snapshot};
 use crate::paths::Paths;
 use crate::ui::args::Asked;
 use crate::ui::meter::Meter;
+use crate::ui::signal::stop_signal;
 use crate::ui::text;
 
 /// Asks one pack for one thing.
@@ -24,7 +25,7 @@ pub(super) async fn ask(
     let connection = Connection::open(paths, Purpose::Command).await?;
     let answer = tokio::select! {
         answer = send_and_show(&connection, &pack, command) => answer,
-        () = connect::stop_signal() => Err(connection.stopped()),
+        () = stop_signal() => Err(connection.stopped()),
     };
     let snapshot = connection.watch().borrow().clone();
     connection.close().await;

@@ -16,6 +16,7 @@ use crate::control::client::Client;
 use crate::model::snapshot::{PackView, Snapshot};
 use crate::paths::Paths;
 use crate::ui::args::Asked;
+use crate::ui::signal::stop_signal;
 use crate::ui::text;
 
 /// How often a running engine is looked at.
@@ -35,7 +36,7 @@ pub(super) async fn status(
         let mut view = View::new(output);
         return tokio::select! {
             ended = follow(paths, pack.as_deref(), &mut view) => ended.map(|()| Exit::Done),
-            () = connect::stop_signal() => Ok(Exit::Done),
+            () = stop_signal() => Ok(Exit::Done),
         };
     }
     let connection = Connection::open(paths, Purpose::Look).await?;
