@@ -39,6 +39,8 @@ pub struct Plan {
     pub wanted: PieceSet,
     /// Those of `wanted` that are not in staging: what must be fetched.
     pub missing: PieceSet,
+    /// Pieces that are not right for a kept edit in them, and that nothing else needs.
+    pub edited: PieceSet,
     /// Why a person must approve it.
     pub guard: Option<Fault>,
     pub installed: Option<Release>,
@@ -113,6 +115,7 @@ pub fn plan(given: Given<'_>) -> Plan {
         remove,
         let_go,
         obstacles,
+        edited: scan.live.missing_from_both(&wanted),
         wanted,
         missing,
     }
@@ -169,7 +172,7 @@ fn is_right(
 /// Pieces that are not right in the folder and hold bytes of a file that needs them.
 ///
 /// A piece with a kept edit in it can never be right. Its other files do not need it while they look
-/// as they were installed.
+/// as they were installed; one that may get new content needs it like any other of its pieces.
 fn wanted(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>) -> PieceSet {
     let Given { manifest, scan, .. } = given;
     let mut wanted = PieceSet::none(manifest.pieces.len());
@@ -185,6 +188,14 @@ fn wanted(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>) -> PieceSet {
         };
         if manifest.spans(piece).any(|span| needs(span.entry)) {
             wanted.insert(piece);
+        }
+    }
+    let of_whole_files = (0..manifest.entries.len()).filter(|entry| !edits.contains_key(entry));
+    // There and back, since a file may bring its neighbour on either side into it.
+    for entry in of_whole_files.clone().chain(of_whole_files.rev()) {
+        if manifest.pieces_of(entry).any(|piece| wanted.contains(piece)) {
+            let lacking = manifest.pieces_of(entry).filter(|&piece| !scan.live.contains(piece));
+            lacking.for_each(|piece| wanted.insert(piece));
         }
     }
     wanted

@@ -1,5 +1,6 @@
 //! Gets the missing pieces into staging and completes the new content there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +12,11 @@ use crate::disk::complete::complete;
 use crate::disk::content::Live;
 use crate::disk::fs::Root;
 use crate::disk::layout::{self, LockedFolder};
+use crate::disk::plan::Plan;
 use crate::disk::staging::Staging;
 use crate::engine::job::{Fetched, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::manifest::PieceSet;
+use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
 use crate::model::release::Release;
 use crate::model::snapshot::{Progress, Unit};
 use crate::net::swarm::{self, PackStorage, Standing, Torrent};
@@ -85,33 +87,20 @@ async fn download(
     root: &Arc<Root>,
 ) -> Result<u64, Fault> {
     let (plan, manifest) = (&planned.plan, &planned.manifest);
-    let mut have = PieceSet::all(manifest.pieces.len());
-    missing.iter().for_each(|piece| have.remove(piece));
-    for &entry in plan.edits.keys() {
-        let only_of_edits = |piece: usize| !plan.wanted.contains(piece);
-        manifest
-            .pieces_of(entry)
-            .filter(|&p| only_of_edits(p))
-            .for_each(|piece| have.remove(piece));
-    }
-    // A neighbour of a kept edit may want the piece they share: it comes to staging and is not used.
-    let mut staged = plan.wanted.clone();
-    (0..manifest.pieces.len())
-        .filter(|&p| !have.contains(p))
-        .for_each(|piece| staged.insert(piece));
     let storage = Arc::new(PackStorage::fetching(
         Arc::clone(manifest),
         Live::new(Arc::clone(root), Arc::clone(manifest)),
         Staging::create(Arc::clone(root), Arc::clone(manifest))?,
-        staged,
+        plan.wanted.clone(),
         Arc::clone(&planned.arrived),
     ));
     let session = context.session.swarm().await?;
     let joined = session
         .add(Torrent {
             bytes: planned.torrent.clone(),
-            have,
-            unwanted: plan.edits.keys().copied().collect(),
+            // A piece with a kept edit in it must not be given to others.
+            have: missing.missing_from_both(&plan.edited),
+            unwanted: without_missing_pieces(plan, manifest, missing),
             storage,
             peers: swarm::addresses(&context.config.peers).await,
         })
@@ -136,6 +125,18 @@ async fn download(
     };
     session.remove(manifest.info_hash).await;
     result
+}
+
+/// The kept edits, and the files beside them that need nothing: the piece they share is not asked for.
+fn without_missing_pieces(
+    plan: &Plan,
+    manifest: &Manifest,
+    missing: &PieceSet,
+) -> BTreeSet<EntryIndex> {
+    let is_missing = |entry| manifest.pieces_of(entry).any(|piece| missing.contains(piece));
+    (0..manifest.entries.len())
+        .filter(|entry| plan.edits.contains_key(entry) || !is_missing(*entry))
+        .collect()
 }
 
 fn fetch_progress(standing: &Standing, total: u64) -> Progress {

@@ -117,3 +117,74 @@ fn an_older_time_alone_is_no_damage() {
     assert_eq!(world.tree(), pack());
     assert_eq!(world.stamps()["readme.txt"], before["readme.txt"]);
 }
+
+/// A file that shares its last piece with a neighbour, edited there and kept.
+fn edited_at_its_end(pack: &Tree) -> Tree {
+    let settings = pack.bytes("settings.cfg");
+    let [before, after] = [&settings[..settings.len() - 4], &b"edit"[..]];
+    Tree::default().with("settings.cfg", [before, after].concat())
+}
+
+fn pack_with_settings() -> Tree {
+    Tree::of(&[
+        ("core.pak", 100_000),
+        ("settings.cfg", 50_000),
+        ("sounds.pak", 100_000),
+        ("zz.txt", 5_000),
+    ])
+}
+
+fn world_that_keeps_settings(pack: &Tree) -> World {
+    let world = World::new();
+    world.set("keep", r#"["settings.cfg"]"#);
+    world.publish(pack);
+    world.modsync("sync").exits(0);
+    world
+}
+
+#[test]
+fn a_repair_beside_a_kept_edit_mends_every_other_file_and_keeps_the_edit() {
+    let pack = pack_with_settings();
+    let edit = edited_at_its_end(&pack);
+    let world = world_that_keeps_settings(&pack);
+    edit.write(&world.pack());
+    // Another file; the one that shares the edit's first piece; the one that shares its last piece.
+    for damaged in ["zz.txt", "core.pak", "sounds.pak"] {
+        // Noticed by its time, and not.
+        for rots in [false, true] {
+            let other = pack.clone().damaged(damaged);
+            if rots {
+                rot(&world, &other, damaged);
+            } else {
+                fs::write(world.pack().join(damaged), other.bytes(damaged)).unwrap();
+            }
+
+            world.modsync("verify").exits(11).says(damaged);
+            let repaired = world.modsync("verify --repair --json").exits(0).json();
+
+            // What was found bad is fetched, and nothing more.
+            assert_eq!(repaired["repaired"]["downloaded_bytes"], repaired["bad_bytes"]);
+            world.has(&pack.clone().and(&edit));
+            world.modsync("verify").exits(0).says("settings.cfg");
+        }
+    }
+}
+
+#[test]
+fn an_update_of_what_lies_beside_a_kept_edit_keeps_the_edit() {
+    let mut new = pack_with_settings();
+    let edit = edited_at_its_end(&new);
+    let world = world_that_keeps_settings(&new);
+    edit.write(&world.pack());
+    for (changed, seed) in [("zz.txt", 70), ("core.pak", 71), ("sounds.pak", 72)] {
+        let length = new.bytes(changed).len();
+        new = new.with(changed, noise(seed, length));
+        world.publish(&new);
+
+        world.modsync("sync").exits(0);
+
+        world.has(&new.clone().and(&edit));
+        world.modsync("verify").exits(0).says("settings.cfg");
+        world.modsync("sync").exits(0).says("up to date");
+    }
+}
