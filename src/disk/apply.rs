@@ -260,7 +260,7 @@ fn take(root: &Root, journal: &Journal, step: &Step) -> Result<(), Fault> {
                 && trash::has_room(root, path)?
             {
                 root.create_dir_all(ancestors(path).next().unwrap_or_default())?;
-                root.rename(from, path)?;
+                root.place(from, path)?;
             }
         }
         Step::Put { path, from, to, .. } => {
@@ -282,7 +282,7 @@ fn put(root: &Root, journal: &Journal, path: &Path, from: &str, to: u32) -> Resu
         }
         root.sync_dir(journal.folder())?;
     }
-    root.rename(from, path).map_err(|e| refused(e, path))?;
+    root.place(from, path).map_err(|e| refused(e, path))?;
     Ok(())
 }
 
@@ -371,7 +371,7 @@ fn put_back(root: &Root, kept: &str, path: &Path) -> Result<(), FsError> {
         if let Some(parent) = path.parent() {
             root.create_dir_all(parent)?;
         }
-        root.rename(kept, path)
+        root.place(kept, path)
     } else if root.same_file(kept, path)? {
         root.remove_file_if_there(kept)
     } else {

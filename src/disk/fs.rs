@@ -190,7 +190,7 @@ impl Root {
             .and_then(|()| file.sync_all())
             .map_err(|e| self.error("write", path, e))?;
         drop(file);
-        self.rename(&temporary, path)?;
+        self.place(&temporary, path)?;
         self.sync_dir(path.parent().unwrap_or(Path::new("")))
     }
 
@@ -202,7 +202,7 @@ impl Root {
         let mut file = self.open_with(path_of, OpenOptions::new().write(true).create_new(true))?;
         file.write_all(bytes).map_err(|e| self.error("write", Path::new(path), e))?;
         drop(file);
-        self.rename(&temporary, path)
+        self.place(&temporary, path)
     }
 
     /// Makes a folder and the folders it lies in; each new one is durable before it is used.
@@ -226,6 +226,13 @@ impl Root {
         let (to_dir, to_name) = self.parent(to).map_err(|e| self.error("reach", to, e))?;
         self.at(from, |dir, name| dir.rename(name, &to_dir, to_name))
             .map_err(|e| self.error("move", from, e))
+    }
+
+    /// Moves something to the place it was made for, which is the one that a failure names: nobody
+    /// knows it by any other.
+    pub fn place(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        let to = to.as_ref();
+        self.rename(from, to).map_err(|e| self.error("write", to, e.source))
     }
 
     /// Gives a file a second name.

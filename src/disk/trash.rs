@@ -77,7 +77,7 @@ pub fn restore(root: &Root, id: &str) -> Result<Option<RestoreReport>, FsError> 
         }
         let parent = ancestors(&path).next().unwrap_or_default();
         root.create_dir_all(parent)?;
-        root.rename(&at, &path)?;
+        root.place(&at, &path)?;
         root.sync_dir(parent)?;
         report.restored.push(line);
     }

@@ -220,6 +220,19 @@ fn the_trash_gives_back_what_nothing_stands_in_the_way_of_and_expires_by_age_and
     assert_eq!(trash::list(&folder.root).unwrap(), []);
 }
 
+#[test]
+fn a_file_that_cannot_be_put_in_its_place_is_named_by_that_place() {
+    let folder = Folder::with_old_release();
+    folder.write("staged", b"new");
+    let root = &folder.root;
+    // A folder stands in the way of the last move.
+    let refused = [root.place("staged", "stays"), root.write_atomic("stays", b"new")];
+    for refusal in refused.map(|result| result.unwrap_err().to_string()) {
+        let wanted = format!("could not write `{}`: ", folder.path().join("stays").display());
+        assert!(refusal.starts_with(&wanted), "{refusal}");
+    }
+}
+
 /// A folder with an installed release, an edited file, files of the user, and a new release to come.
 struct Folder {
     dir: tempfile::TempDir,
