@@ -23,7 +23,7 @@ use crate::disk::fs::Root;
 use crate::engine::{self, Handle, Mode};
 use crate::model::command::{Answer, Command};
 use crate::model::manifest::{PieceSet, hex};
-use crate::net::swarm::{Joined, PackStorage, Swarm, SwarmOptions, Torrent};
+use crate::net::swarm::{PackStorage, Swarm, SwarmOptions, Torrent, Turn};
 use crate::origin::metainfo;
 use crate::paths::Paths;
 use crate::publish;
@@ -140,17 +140,17 @@ impl Stage {
         let manifest = Arc::new(metainfo::parse(&torrent)?);
         let swarm = Swarm::start(self.network("seeder")).await?;
         let live = Live::new(Arc::new(Root::open(&self.admin)?), Arc::clone(&manifest));
-        let joined = swarm
-            .add(Torrent {
-                bytes: torrent.clone(),
-                have: PieceSet::all(manifest.pieces.len()),
-                unwanted: BTreeSet::new(),
-                storage: Arc::new(PackStorage::seeding(manifest, live)),
-                peers: Vec::new(),
-            })
-            .await?;
+        let turn = swarm.turn_to_seed(manifest.info_hash).await;
+        let all = Torrent {
+            bytes: torrent.clone(),
+            have: PieceSet::all(manifest.pieces.len()),
+            unwanted: BTreeSet::new(),
+            storage: Arc::new(PackStorage::seeding(manifest, live)),
+            peers: Vec::new(),
+        };
+        swarm.add(&turn, all).await?;
         *self.published.lock().unwrap_or_else(PoisonError::into_inner) = torrent;
-        Ok(Seeder { swarm, joined })
+        Ok(Seeder { swarm, turn })
     }
 
     fn network(&self, who: &str) -> SwarmOptions {
@@ -188,12 +188,12 @@ impl Stage {
 
 struct Seeder {
     swarm: Swarm,
-    joined: Joined,
+    turn: Turn,
 }
 
 impl Seeder {
-    async fn stop(&self) {
-        self.swarm.remove(self.joined.info_hash()).await;
+    async fn stop(self) {
+        self.swarm.leave(self.turn).await;
     }
 }
 

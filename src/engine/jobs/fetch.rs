@@ -13,7 +13,9 @@ use crate::disk::content::Live;
 use crate::disk::fs::Root;
 use crate::disk::layout::{self, LockedFolder};
 use crate::disk::plan::Plan;
+use crate::disk::reuse::{ReuseError, reuse};
 use crate::disk::staging::Staging;
+use crate::disk::verify::Cancel;
 use crate::engine::job::{Fetched, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
@@ -37,6 +39,7 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
     let folder =
         opened.await.map_err(|e| Fault::bug(format!("opening a folder ended early: {e}")))??;
     let root = Arc::clone(&folder.root);
+    copy_from_other_packs(context, &planned, &root).await?;
     let missing = planned.arrived.left_of(&planned.plan.missing);
     let downloaded =
         if missing.count() == 0 { 0 } else { download(context, &planned, &missing, &root).await? };
@@ -49,6 +52,29 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
         Ok(Outcome::Fetched(Fetched { staged, downloaded, marker: folder.marker.clone() }))
     });
     completed.await.map_err(|e| Fault::bug(format!("completing the new files ended early: {e}")))?
+}
+
+/// Takes what another pack with the same torrent has, so that nobody need fetch it twice.
+async fn copy_from_other_packs(
+    context: &Context,
+    planned: &Arc<Planned>,
+    root: &Arc<Root>,
+) -> Result<(), Fault> {
+    for folder in context.session.folders_with(planned.manifest.info_hash, &context.config.name) {
+        let (planned, root) = (Arc::clone(planned), Arc::clone(root));
+        let cancel = Arc::clone(&context.cancel);
+        let copied = spawn_blocking(move || -> Result<(), ReuseError> {
+            let missing = planned.arrived.left_of(&planned.plan.missing);
+            let Ok(other) = Root::open(&folder) else { return Ok(()) };
+            let other = Live::new(Arc::new(other), Arc::clone(&planned.manifest));
+            let staging = Staging::create(root, Arc::clone(&planned.manifest))?;
+            let copied = reuse(&missing, &other, &staging, &cancel)?;
+            copied.iter().for_each(|piece| planned.arrived.note(piece));
+            Ok(())
+        });
+        copied.await.map_err(|e| Fault::bug(format!("copying pieces ended early: {e}")))??;
+    }
+    Ok(())
 }
 
 fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, Fault> {
@@ -94,17 +120,20 @@ async fn download(
         plan.wanted.clone(),
         Arc::clone(&planned.arrived),
     ));
-    let session = context.session.swarm().await?;
-    let joined = session
-        .add(Torrent {
-            bytes: planned.torrent.clone(),
-            // A piece with a kept edit in it must not be given to others.
-            have: missing.missing_from_both(&plan.edited),
-            unwanted: without_missing_pieces(plan, manifest, missing),
-            storage,
-            peers: swarm::addresses(&context.config.peers).await,
-        })
-        .await?;
+    let torrent = Torrent {
+        bytes: planned.torrent.clone(),
+        // A piece with a kept edit in it must not be given to others.
+        have: missing.missing_from_both(&plan.edited),
+        unwanted: without_missing_pieces(plan, manifest, missing),
+        storage,
+        peers: swarm::addresses(&context.config.peers).await,
+    };
+    let swarm = context.session.swarm().await?;
+    let turn = tokio::select! {
+        turn = swarm.turn_to_fetch(manifest.info_hash) => turn,
+        () = cancelled(&context.cancel) => return Err(Fault::cancelled()),
+    };
+    let joined = swarm.add(&turn, torrent).await?;
     let mut patience = Patience::new(context.give_up_after, plan.download_bytes);
     let result = loop {
         let standing = joined.standing();
@@ -123,8 +152,14 @@ async fn download(
         }
         tokio::time::sleep(TICK).await;
     };
-    session.remove(manifest.info_hash).await;
+    swarm.leave(turn).await;
     result
+}
+
+async fn cancelled(cancel: &Cancel) {
+    while !cancel.is_cancelled() {
+        tokio::time::sleep(TICK).await;
+    }
 }
 
 /// The kept edits, and the files beside them that need nothing: the piece they share is not asked for.
