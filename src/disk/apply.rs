@@ -253,7 +253,7 @@ fn take(root: &Root, journal: &Journal, step: &Step) -> Result<(), Fault> {
                 tracing::debug!("an empty folder stays: {error}");
             }
         }
-        Step::MakeDir { path, to } => make_dir(root, journal, path, *to)?,
+        Step::MakeDir { path, to, .. } => make_dir(root, journal, path, *to)?,
         Step::Restore { path, from } => {
             if root.stat(from)?.is_some()
                 && root.stat(path)?.is_none()
@@ -347,8 +347,10 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
                 }
                 put_back(root, &journal.kept(*to), path.as_ref())?;
             }
-            Step::MakeDir { path, to } => {
-                root.remove_dir_if_empty(path)?;
+            Step::MakeDir { path, to, new } => {
+                if *new || root.stat(journal.kept(*to))?.is_some() {
+                    root.remove_dir_if_empty(path)?;
+                }
                 put_back(root, &journal.kept(*to), Path::new(path))?;
             }
             // Putting a file back makes the folders it needs, and what came out of the trash stays

@@ -33,6 +33,8 @@ pub struct Plan {
     pub let_go: BTreeMap<RelPath, Stat>,
     /// Things that stand where the release has a file or a folder; moved to the trash whole.
     pub obstacles: BTreeMap<String, Kind>,
+    /// Folders of the release that are not there yet.
+    pub new_folders: BTreeSet<String>,
     /// What no release names, without what the user ignores.
     pub extras: BTreeMap<String, Stat>,
     /// Pieces the new content needs that the folder does not have.
@@ -115,6 +117,7 @@ pub fn plan(given: Given<'_>) -> Plan {
         remove,
         let_go,
         obstacles,
+        new_folders: new_folders(manifest, &scan.inventory),
         edited: scan.live.missing_from_both(&wanted),
         wanted,
         missing,
@@ -320,6 +323,14 @@ fn obstacles(
         }
     }
     obstacles
+}
+
+fn new_folders(manifest: &Manifest, inventory: &Inventory) -> BTreeSet<String> {
+    let there: BTreeSet<String> = inventory.dirs.iter().map(|dir| inventory.key(dir)).collect();
+    let needed: BTreeSet<&str> =
+        manifest.files().flat_map(|(_, path, _)| path.ancestors()).collect();
+    let is_new = |dir: &&str| !there.contains(&inventory.key(dir));
+    needed.into_iter().filter(is_new).map(str::to_owned).collect()
 }
 
 fn link_in_the_way(path: &str) -> Fault {

@@ -194,7 +194,7 @@ fn kept(root: &Root, journal: &Journal) -> Result<Vec<Kept>, FsError> {
     for step in &journal.steps {
         let (path, to) = match step {
             Step::Remove { path, to, .. } | Step::Put { path, to, .. } => (path.as_str(), *to),
-            Step::Clear { path, to, .. } | Step::MakeDir { path, to } => (path.as_str(), *to),
+            Step::Clear { path, to, .. } | Step::MakeDir { path, to, .. } => (path.as_str(), *to),
             Step::Prune { .. } | Step::Restore { .. } => continue,
         };
         let places =
