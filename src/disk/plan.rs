@@ -57,6 +57,8 @@ pub enum Action {
     Add,
     /// Other bytes stand there.
     Change(Stat),
+    /// It shares a wrong piece with others, and nothing tells which of them has other bytes.
+    Suspect(Stat),
     /// It shares a piece with changed files. Its own bytes are compared once the piece is here.
     Compare(Stat),
 }
@@ -215,8 +217,9 @@ type Actions = (BTreeMap<EntryIndex, Action>, BTreeMap<EntryIndex, Stat>);
 /// What each file needs.
 ///
 /// A wrong piece names no culprit. A file that is missing or has another length is one for sure, so
-/// is the only file of a wrong piece, and so is one that was edited since this release was installed. Where a wrong piece has a sure one, its other files most
-/// likely stay; where it has none, any of them may be the one that changed.
+/// is the only file of a wrong piece, and so is one that was edited since this release was installed.
+/// Where a wrong piece has a sure one, its other files most likely stay; where it has none, each of
+/// them is suspect.
 fn actions(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>, wanted: &PieceSet) -> Actions {
     let Given { manifest, scan, .. } = given;
     let mut actions = BTreeMap::new();
@@ -263,7 +266,7 @@ fn actions(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>, wanted: &PieceS
             let Some(&stat) = doubtful.get(&entry) else { continue };
             let action = actions.entry(entry).or_insert(Action::Compare(stat));
             if !explained {
-                *action = Action::Change(stat);
+                *action = Action::Suspect(stat);
             }
         }
     }
@@ -409,7 +412,7 @@ impl Plan {
         for (entry, action) in &self.actions {
             let kind = match action {
                 Action::Add => "add",
-                Action::Change(_) => "change",
+                Action::Change(_) | Action::Suspect(_) => "change",
                 Action::Compare(_) => "compare",
             };
             hash.update(format!("\n{kind} {entry}"));
@@ -462,7 +465,7 @@ impl Plan {
             release: self.release.clone(),
             installed: self.installed.clone(),
             added: files(|action| matches!(action, Action::Add)),
-            changed: files(|action| matches!(action, Action::Change(_))),
+            changed: files(|action| matches!(action, Action::Change(_) | Action::Suspect(_))),
             compared: files(|action| matches!(action, Action::Compare(_))),
             removed: self.remove.iter().map(|(p, s)| line(p.as_str(), s.length)).collect(),
             kept: edits

@@ -133,6 +133,7 @@ fn verified(report: &VerifyReport) -> String {
             ProblemKind::Corrupt => "corrupt",
             ProblemKind::Truncated => "truncated",
             ProblemKind::Modified => "modified",
+            ProblemKind::Suspect => "suspect",
         };
         let _ = writeln!(out, "{kind:>9}  {}", problem.path);
     }

@@ -83,6 +83,18 @@ fn verify_tells_missing_truncated_modified_and_extra_files_apart() {
     assert_eq!(world.seeder.sent(&seeded) - sent, seeded.layout.sent_for(&damaged, &pack));
 }
 
+#[test]
+fn a_file_is_not_accused_of_the_damage_of_its_neighbour() {
+    let pack = pack();
+    let world = World::with(&pack);
+    // Its first piece and its last are those of other files as well.
+    rot(&world, &pack.clone().with("maps/castle.map", noise(4, 300_000)), "maps/castle.map");
+
+    let found = world.modsync("verify --json").exits(11).json();
+
+    assert_eq!(found["problems"], json!([{ "path": "maps/castle.map", "kind": "corrupt" }]));
+}
+
 /// A piece that spans several files does not tell which of them is damaged, if nothing else does. None
 /// of them is passed over, and what turns out to be right stays as it is.
 #[test]
@@ -92,7 +104,14 @@ fn damage_in_a_piece_of_several_files_is_mended_without_touching_the_right_ones(
     rot(&world, &pack.clone().damaged("shaders/wind.glsl"), "shaders/wind.glsl");
     let before = world.stamps();
 
-    world.modsync("verify").exits(11).says("shaders/wind.glsl");
+    let found = world.modsync("verify --json").exits(11).json();
+    assert_eq!(
+        found["problems"],
+        json!([
+            { "path": "shaders/water.glsl", "kind": "suspect" },
+            { "path": "shaders/wind.glsl", "kind": "suspect" },
+        ])
+    );
     world.modsync("verify --repair").exits(0);
 
     world.has(&pack);
