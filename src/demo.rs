@@ -138,7 +138,8 @@ impl Stage {
     async fn publish(&self) -> Result<Seeder> {
         let torrent = publish::make_torrent(&self.admin, "Friday pack", PIECE)?;
         let manifest = Arc::new(metainfo::parse(&torrent)?);
-        let swarm = Swarm::start(self.network("seeder")).await?;
+        let network = SwarmOptions::named_peers_only(self.folder.path().join("seeder"));
+        let swarm = Swarm::start(network).await?;
         let live = Live::new(Arc::new(Root::open(&self.admin)?), Arc::clone(&manifest));
         let turn = swarm.turn_to_seed(manifest.info_hash).await;
         let all = Torrent {
@@ -151,21 +152,6 @@ impl Stage {
         swarm.add(&turn, all).await?;
         *self.published.lock().unwrap_or_else(PoisonError::into_inner) = torrent;
         Ok(Seeder { swarm, turn })
-    }
-
-    fn network(&self, who: &str) -> SwarmOptions {
-        SwarmOptions {
-            folder: self.folder.path().join(who),
-            listen_port: None,
-            dht: false,
-            local_discovery: false,
-            trackers: false,
-            extra_trackers: Vec::new(),
-            upnp: false,
-            proxy: None,
-            download_limit: None,
-            upload_limit: None,
-        }
     }
 
     fn player(&self, seeder: &Seeder) -> Result<Player> {

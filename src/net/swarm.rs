@@ -60,6 +60,24 @@ pub struct SwarmOptions {
     pub upload_limit: Option<u32>,
 }
 
+impl SwarmOptions {
+    /// Looks for nobody: the peers a torrent is added with are all there are, unless others come.
+    pub fn named_peers_only(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            listen_port: None,
+            dht: false,
+            local_discovery: false,
+            trackers: false,
+            extra_trackers: Vec::new(),
+            upnp: false,
+            proxy: None,
+            download_limit: None,
+            upload_limit: None,
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum SwarmError {
     #[error("could not start the peer-to-peer session: {0:#}")]

@@ -156,19 +156,8 @@ impl Place {
     }
 
     async fn swarm(&self, who: &str) -> Swarm {
-        let options = SwarmOptions {
-            folder: self.folder(&format!("{who}-session")),
-            listen_port: None,
-            dht: false,
-            local_discovery: false,
-            trackers: false,
-            extra_trackers: Vec::new(),
-            upnp: false,
-            proxy: None,
-            download_limit: None,
-            upload_limit: None,
-        };
-        Swarm::start(options).await.unwrap()
+        let folder = self.folder(&format!("{who}-session"));
+        Swarm::start(SwarmOptions::named_peers_only(folder)).await.unwrap()
     }
 
     fn live(&self, folder: &Path) -> Live {
