@@ -126,6 +126,11 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
             let hint = "ModSync looks at the folder again by itself.";
             return Err(Fault::new(FaultKind::FolderChanged, what, hint));
         }
+        let goes = matches!(step, Step::Remove { .. } | Step::Clear { .. } | Step::Put { .. });
+        if goes && root.stat(target(step))?.is_some_and(Stat::is_file) {
+            let path = Path::new(target(step));
+            root.check_replaceable(path).map_err(|e| refused(e, path))?;
+        }
     }
     Ok(())
 }

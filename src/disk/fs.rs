@@ -6,11 +6,10 @@
 //! It does not promise durability by itself: who changes a folder calls [`Root::sync_dir`] when the
 //! order of changes matters.
 
-#[cfg(unix)]
-#[path = "fs/unix.rs"]
-mod platform;
-#[cfg(windows)]
-#[path = "fs/windows.rs"]
+// What can fail on one platform may be nothing on another.
+#[allow(clippy::unnecessary_wraps)]
+#[cfg_attr(unix, path = "fs/unix.rs")]
+#[cfg_attr(windows, path = "fs/windows.rs")]
 mod platform;
 
 use std::ffi::OsStr;
@@ -257,6 +256,12 @@ impl Root {
             Err(e) if !is_absent(&e) => Err(self.error("write in", Path::new(folder), e)),
             _ => Ok(()),
         }
+    }
+
+    /// Fails when a file could not be replaced or removed right now, as far as that can be known.
+    pub fn check_replaceable(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.at(path, platform::check_replaceable).map_err(|e| self.error("replace", path, e))
     }
 
     /// Whether two names are one file.
