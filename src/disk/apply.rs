@@ -287,7 +287,10 @@ fn put(root: &Root, journal: &Journal, path: &Path, from: &str, to: u32) -> Resu
         }
         root.sync_dir(journal.folder())?;
     }
-    root.place(from, path).map_err(|e| refused(e, path))?;
+    // Windows denies access to what is in use; whether it is that, only another question tells.
+    let is_in_use = |e: &FsError| e.kind() == FaultKind::FileInUse;
+    let cause = |e| root.check_replaceable(path).err().filter(is_in_use).unwrap_or(e);
+    root.place(from, path).map_err(|e| refused(cause(e), path))?;
     Ok(())
 }
 
