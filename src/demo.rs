@@ -23,7 +23,7 @@ use crate::disk::fs::Root;
 use crate::engine::{self, Handle, Mode};
 use crate::model::command::{Answer, Approval, Command};
 use crate::model::manifest::{PieceSet, hex};
-use crate::net::swarm::{Joined, PackStorage, Swarm, SwarmOptions, Torrent};
+use crate::net::swarm::{PackStorage, Swarm, SwarmOptions, Torrent, Turn};
 use crate::origin::metainfo;
 use crate::paths::Paths;
 use crate::publish;
@@ -139,34 +139,20 @@ impl Stage {
     async fn publish(&self) -> Result<Seeder> {
         let torrent = publish::make_torrent(&self.admin, "Friday pack", PIECE)?;
         let manifest = Arc::new(metainfo::parse(&torrent)?);
-        let swarm = Swarm::start(self.network("seeder")).await?;
+        let network = SwarmOptions::named_peers_only(self.folder.path().join("seeder"));
+        let swarm = Swarm::start(network).await?;
         let live = Live::new(Arc::new(Root::open(&self.admin)?), Arc::clone(&manifest));
-        let joined = swarm
-            .add(Torrent {
-                bytes: torrent.clone(),
-                have: PieceSet::all(manifest.pieces.len()),
-                unwanted: BTreeSet::new(),
-                storage: Arc::new(PackStorage::seeding(manifest, live)),
-                peers: Vec::new(),
-            })
-            .await?;
+        let turn = swarm.turn_to_seed(manifest.info_hash).await;
+        let all = Torrent {
+            bytes: torrent.clone(),
+            have: PieceSet::all(manifest.pieces.len()),
+            unwanted: BTreeSet::new(),
+            storage: Arc::new(PackStorage::seeding(manifest, live)),
+            peers: Vec::new(),
+        };
+        swarm.add(&turn, all).await?;
         *self.published.lock().unwrap_or_else(PoisonError::into_inner) = torrent;
-        Ok(Seeder { swarm, joined })
-    }
-
-    fn network(&self, who: &str) -> SwarmOptions {
-        SwarmOptions {
-            folder: self.folder.path().join(who),
-            listen_port: None,
-            dht: false,
-            local_discovery: false,
-            trackers: false,
-            extra_trackers: Vec::new(),
-            upnp: false,
-            proxy: None,
-            download_limit: None,
-            upload_limit: None,
-        }
+        Ok(Seeder { swarm, turn })
     }
 
     fn player(&self, seeder: &Seeder) -> Result<Player> {
@@ -189,12 +175,12 @@ impl Stage {
 
 struct Seeder {
     swarm: Swarm,
-    joined: Joined,
+    turn: Turn,
 }
 
 impl Seeder {
-    async fn stop(&self) {
-        self.swarm.remove(self.joined.info_hash()).await;
+    async fn stop(self) {
+        self.swarm.leave(self.turn).await;
     }
 }
 

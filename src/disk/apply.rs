@@ -126,6 +126,11 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
             let hint = "A file changed while ModSync worked; close what writes there.";
             return Err(Fault::new(FaultKind::FolderChanged, what, hint));
         }
+        let goes = matches!(step, Step::Remove { .. } | Step::Clear { .. } | Step::Put { .. });
+        if goes && root.stat(target(step))?.is_some_and(Stat::is_file) {
+            let path = Path::new(target(step));
+            root.check_replaceable(path).map_err(|e| refused(e, path))?;
+        }
     }
     Ok(())
 }
@@ -253,14 +258,14 @@ fn take(root: &Root, journal: &Journal, step: &Step) -> Result<(), Fault> {
                 tracing::debug!("an empty folder stays: {error}");
             }
         }
-        Step::MakeDir { path, to } => make_dir(root, journal, path, *to)?,
+        Step::MakeDir { path, to, .. } => make_dir(root, journal, path, *to)?,
         Step::Restore { path, from } => {
             if root.stat(from)?.is_some()
                 && root.stat(path)?.is_none()
                 && trash::has_room(root, path)?
             {
                 root.create_dir_all(ancestors(path).next().unwrap_or_default())?;
-                root.rename(from, path)?;
+                root.place(from, path)?;
             }
         }
         Step::Put { path, from, to, .. } => {
@@ -282,7 +287,10 @@ fn put(root: &Root, journal: &Journal, path: &Path, from: &str, to: u32) -> Resu
         }
         root.sync_dir(journal.folder())?;
     }
-    root.rename(from, path).map_err(|e| refused(e, path))?;
+    // Windows denies access to what is in use; whether it is that, only another question tells.
+    let is_in_use = |e: &FsError| e.kind() == FaultKind::FileInUse;
+    let cause = |e| root.check_replaceable(path).err().filter(is_in_use).unwrap_or(e);
+    root.place(from, path).map_err(|e| refused(cause(e), path))?;
     Ok(())
 }
 
@@ -347,8 +355,10 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
                 }
                 put_back(root, &journal.kept(*to), path.as_ref())?;
             }
-            Step::MakeDir { path, to } => {
-                root.remove_dir_if_empty(path)?;
+            Step::MakeDir { path, to, new } => {
+                if *new || root.stat(journal.kept(*to))?.is_some() {
+                    root.remove_dir_if_empty(path)?;
+                }
                 put_back(root, &journal.kept(*to), Path::new(path))?;
             }
             // Putting a file back makes the folders it needs, and what came out of the trash stays
@@ -371,7 +381,7 @@ fn put_back(root: &Root, kept: &str, path: &Path) -> Result<(), FsError> {
         if let Some(parent) = path.parent() {
             root.create_dir_all(parent)?;
         }
-        root.rename(kept, path)
+        root.place(kept, path)
     } else if root.same_file(kept, path)? {
         root.remove_file_if_there(kept)
     } else {

@@ -116,7 +116,7 @@ impl Completion<'_> {
         for (&entry, action) in &self.plan.actions {
             let stat = match *action {
                 Action::Add => None,
-                Action::Change(stat) | Action::Compare(stat) => Some(stat),
+                Action::Change(stat) | Action::Suspect(stat) | Action::Compare(stat) => Some(stat),
             };
             let same_length =
                 stat.filter(|stat| stat.length == self.manifest.entries[entry].length);

@@ -6,11 +6,10 @@
 //! It does not promise durability by itself: who changes a folder calls [`Root::sync_dir`] when the
 //! order of changes matters.
 
-#[cfg(unix)]
-#[path = "fs/unix.rs"]
-mod platform;
-#[cfg(windows)]
-#[path = "fs/windows.rs"]
+// What can fail on one platform may be nothing on another.
+#[allow(clippy::unnecessary_wraps)]
+#[cfg_attr(unix, path = "fs/unix.rs")]
+#[cfg_attr(windows, path = "fs/windows.rs")]
 mod platform;
 
 use std::ffi::OsStr;
@@ -190,7 +189,7 @@ impl Root {
             .and_then(|()| file.sync_all())
             .map_err(|e| self.error("write", path, e))?;
         drop(file);
-        self.rename(&temporary, path)?;
+        self.place(&temporary, path)?;
         self.sync_dir(path.parent().unwrap_or(Path::new("")))
     }
 
@@ -203,7 +202,7 @@ impl Root {
         let mut file = self.open_with(Path::new(&temporary), &mut options)?;
         file.write_all(bytes).map_err(|e| self.error("write", Path::new(path), e))?;
         drop(file);
-        self.rename(&temporary, path)
+        self.place(&temporary, path)
     }
 
     /// Makes a folder and the folders it lies in; each new one is durable before it is used.
@@ -229,6 +228,13 @@ impl Root {
             .map_err(|e| self.error("move", from, e))
     }
 
+    /// Moves something to the place it was made for, which is the one that a failure names: nobody
+    /// knows it by any other.
+    pub fn place(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        let to = to.as_ref();
+        self.rename(from, to).map_err(|e| self.error("write", to, e.source))
+    }
+
     /// Gives a file a second name.
     pub fn hard_link(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
@@ -251,6 +257,12 @@ impl Root {
             Err(e) if !is_absent(&e) => Err(self.error("write in", Path::new(folder), e)),
             _ => Ok(()),
         }
+    }
+
+    /// Fails when a file could not be replaced or removed right now, as far as that can be known.
+    pub fn check_replaceable(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.at(path, platform::check_replaceable).map_err(|e| self.error("replace", path, e))
     }
 
     /// Whether two names are one file.

@@ -56,8 +56,13 @@ pub enum Step {
     Clear { path: String, kind: Kind, length: u64, to: u32 },
     /// Removes a folder if it is empty.
     Prune { path: String },
-    /// Makes a folder; what stands in its way goes to the trash.
-    MakeDir { path: String, to: u32 },
+    /// Makes a folder; what stands in its way goes to the trash. `new`: none was there before.
+    MakeDir {
+        path: String,
+        to: u32,
+        #[serde(default)]
+        new: bool,
+    },
     /// Moves something out of the trash, if nothing stands in its place.
     Restore { path: String, from: String },
     /// Puts new content in place; what stood there goes to the trash.
@@ -98,7 +103,8 @@ pub fn steps_of(plan: &Plan, staged: &Staged) -> Vec<Step> {
         length: 0,
         to: next(),
     }));
-    steps.extend(make_dirs(staged.files.keys(), &mut next));
+    let is_new = |folder: &str| plan.new_folders.contains(folder);
+    steps.extend(make_dirs(staged.files.keys(), is_new, &mut next));
     steps.extend(staged.files.iter().map(|(path, file)| Step::Put {
         path: path.clone(),
         from: file.from.clone(),
@@ -134,13 +140,15 @@ pub(super) fn prunes<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<Step> {
     folders.into_iter().map(|path| Step::Prune { path: path.to_owned() }).collect()
 }
 
-/// Makes the folders that these files need.
+/// Makes the folders that these files need, the outer ones first.
 pub(super) fn make_dirs<'a>(
     paths: impl Iterator<Item = &'a RelPath>,
+    is_new: impl Fn(&str) -> bool,
     next: &mut dyn FnMut() -> u32,
 ) -> Vec<Step> {
-    let folders: BTreeSet<&str> = paths.filter_map(|path| path.ancestors().next()).collect();
-    folders.into_iter().map(|path| Step::MakeDir { path: path.to_owned(), to: next() }).collect()
+    let folders: BTreeSet<&str> = paths.flat_map(RelPath::ancestors).collect();
+    let make = |path: &str| Step::MakeDir { path: path.to_owned(), to: next(), new: is_new(path) };
+    folders.into_iter().map(make).collect()
 }
 
 impl Reason {

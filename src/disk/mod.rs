@@ -13,6 +13,7 @@ pub mod journal;
 pub mod layout;
 pub mod plan;
 pub mod record;
+pub mod reuse;
 pub mod rollback;
 pub mod staging;
 pub mod trash;

@@ -33,12 +33,16 @@ pub struct Plan {
     pub let_go: BTreeMap<RelPath, Stat>,
     /// Things that stand where the release has a file or a folder; moved to the trash whole.
     pub obstacles: BTreeMap<String, Kind>,
+    /// Folders of the release that are not there yet.
+    pub new_folders: BTreeSet<String>,
     /// What no release names, without what the user ignores.
     pub extras: BTreeMap<String, Stat>,
     /// Pieces the new content needs that the folder does not have.
     pub wanted: PieceSet,
     /// Those of `wanted` that are not in staging: what must be fetched.
     pub missing: PieceSet,
+    /// Pieces that are not right for a kept edit in them, and that nothing else needs.
+    pub edited: PieceSet,
     /// Why a person must approve it.
     pub guard: Option<Fault>,
     pub installed: Option<Release>,
@@ -54,6 +58,8 @@ pub enum Action {
     Add,
     /// Other bytes stand there.
     Change(Stat),
+    /// It shares a wrong piece with others, and nothing tells which of them has other bytes.
+    Suspect(Stat),
     /// It shares a piece with changed files. Its own bytes are compared once the piece is here.
     Compare(Stat),
 }
@@ -118,6 +124,8 @@ pub fn plan(given: Given<'_>) -> Plan {
         remove,
         let_go,
         obstacles,
+        new_folders: new_folders(manifest, &scan.inventory),
+        edited: scan.live.missing_from_both(&wanted),
         wanted,
         missing,
     }
@@ -174,7 +182,7 @@ fn is_right(
 /// Pieces that are not right in the folder and hold bytes of a file that needs them.
 ///
 /// A piece with a kept edit in it can never be right. Its other files do not need it while they look
-/// as they were installed.
+/// as they were installed; one that may get new content needs it like any other of its pieces.
 fn wanted(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>) -> PieceSet {
     let Given { manifest, scan, .. } = given;
     let mut wanted = PieceSet::none(manifest.pieces.len());
@@ -192,6 +200,14 @@ fn wanted(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>) -> PieceSet {
             wanted.insert(piece);
         }
     }
+    let of_whole_files = (0..manifest.entries.len()).filter(|entry| !edits.contains_key(entry));
+    // There and back, since a file may bring its neighbour on either side into it.
+    for entry in of_whole_files.clone().chain(of_whole_files.rev()) {
+        if manifest.pieces_of(entry).any(|piece| wanted.contains(piece)) {
+            let lacking = manifest.pieces_of(entry).filter(|&piece| !scan.live.contains(piece));
+            lacking.for_each(|piece| wanted.insert(piece));
+        }
+    }
     wanted
 }
 
@@ -206,8 +222,9 @@ type Actions = (BTreeMap<EntryIndex, Action>, BTreeMap<EntryIndex, Stat>);
 /// What each file needs.
 ///
 /// A wrong piece names no culprit. A file that is missing or has another length is one for sure, so
-/// is the only file of a wrong piece, and so is one that was edited since this release was installed. Where a wrong piece has a sure one, its other files most
-/// likely stay; where it has none, any of them may be the one that changed.
+/// is the only file of a wrong piece, and so is one that was edited since this release was installed.
+/// Where a wrong piece has a sure one, its other files most likely stay; where it has none, each of
+/// them is suspect.
 fn actions(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>, wanted: &PieceSet) -> Actions {
     let Given { manifest, scan, .. } = given;
     let mut actions = BTreeMap::new();
@@ -254,7 +271,7 @@ fn actions(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>, wanted: &PieceS
             let Some(&stat) = doubtful.get(&entry) else { continue };
             let action = actions.entry(entry).or_insert(Action::Compare(stat));
             if !explained {
-                *action = Action::Change(stat);
+                *action = Action::Suspect(stat);
             }
         }
     }
@@ -314,6 +331,14 @@ fn obstacles(
         }
     }
     obstacles
+}
+
+fn new_folders(manifest: &Manifest, inventory: &Inventory) -> BTreeSet<String> {
+    let there: BTreeSet<String> = inventory.dirs.iter().map(|dir| inventory.key(dir)).collect();
+    let needed: BTreeSet<&str> =
+        manifest.files().flat_map(|(_, path, _)| path.ancestors()).collect();
+    let is_new = |dir: &&str| !there.contains(&inventory.key(dir));
+    needed.into_iter().filter(is_new).map(str::to_owned).collect()
 }
 
 fn link_in_the_way(path: &str) -> Fault {
@@ -392,7 +417,7 @@ impl Plan {
         for (entry, action) in &self.actions {
             let kind = match action {
                 Action::Add => "add",
-                Action::Change(_) => "change",
+                Action::Change(_) | Action::Suspect(_) => "change",
                 Action::Compare(_) => "compare",
             };
             hash.update(format!("\n{kind} {entry}"));
@@ -445,7 +470,7 @@ impl Plan {
             release: self.release.clone(),
             installed: self.installed.clone(),
             added: files(|action| matches!(action, Action::Add)),
-            changed: files(|action| matches!(action, Action::Change(_))),
+            changed: files(|action| matches!(action, Action::Change(_) | Action::Suspect(_))),
             compared: files(|action| matches!(action, Action::Compare(_))),
             removed: self.remove.iter().map(|(p, s)| line(p.as_str(), s.length)).collect(),
             kept: edits

@@ -2,6 +2,8 @@
 //!
 //! It asks what stands where and changes nothing; `apply` carries the steps out.
 
+use std::collections::BTreeSet;
+
 use super::baseline::{Baseline, Installed};
 use super::fs::{FsError, Stat};
 use super::journal::{Journal, Step, make_dirs, numbers, prunes};
@@ -75,7 +77,14 @@ pub fn rollback(given: &Given<'_>) -> Result<Option<(Vec<Step>, Baseline)>, FsEr
     }
     let next_baseline = baseline_after(given, puts.iter().map(|(path, _)| *path));
     let prunes = prunes(removes.iter().map(|(path, _)| path.as_str()));
-    let dirs = make_dirs(puts.iter().map(|(path, _)| *path), &mut next);
+    let mut new_folders = BTreeSet::new();
+    for folder in puts.iter().flat_map(|(path, _)| path.ancestors()) {
+        if (given.look)(folder)?.is_none() {
+            new_folders.insert(folder);
+        }
+    }
+    let is_new = |folder: &str| new_folders.contains(folder);
+    let dirs = make_dirs(puts.iter().map(|(path, _)| *path), is_new, &mut next);
     let steps = removes
         .into_iter()
         .map(|(_, step)| step)
@@ -88,7 +97,7 @@ pub fn rollback(given: &Given<'_>) -> Result<Option<(Vec<Step>, Baseline)>, FsEr
 
 /// The former baseline; files that were repaired since look as they do now.
 fn baseline_after<'a>(given: &Given<'_>, put: impl Iterator<Item = &'a RelPath>) -> Baseline {
-    let put: std::collections::BTreeSet<&RelPath> = put.collect();
+    let put: BTreeSet<&RelPath> = put.collect();
     let mut baseline = given.previous.clone();
     for (path, installed) in &mut baseline.files {
         if let Some(now) = given.current.files.get(path).filter(|_| !put.contains(path)) {

@@ -77,7 +77,7 @@ pub fn restore(root: &Root, id: &str) -> Result<Option<RestoreReport>, FsError> 
         }
         let parent = ancestors(&path).next().unwrap_or_default();
         root.create_dir_all(parent)?;
-        root.rename(&at, &path)?;
+        root.place(&at, &path)?;
         root.sync_dir(parent)?;
         report.restored.push(line);
     }
@@ -194,7 +194,7 @@ fn kept(root: &Root, journal: &Journal) -> Result<Vec<Kept>, FsError> {
     for step in &journal.steps {
         let (path, to) = match step {
             Step::Remove { path, to, .. } | Step::Put { path, to, .. } => (path.as_str(), *to),
-            Step::Clear { path, to, .. } | Step::MakeDir { path, to } => (path.as_str(), *to),
+            Step::Clear { path, to, .. } | Step::MakeDir { path, to, .. } => (path.as_str(), *to),
             Step::Prune { .. } | Step::Restore { .. } => continue,
         };
         let places =

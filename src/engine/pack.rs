@@ -214,14 +214,17 @@ impl Pack {
             return;
         }
         let (config, session) = (self.machine.config().clone(), Arc::clone(&self.tools.session));
-        let marker = self.machine.facts().marker.clone();
+        let (facts, name) = (self.machine.facts(), config.name.clone());
+        let marker = facts.marker.clone();
+        let installed = facts.installed.as_ref().map(|release| release.info_hash).filter(|_| on);
         let former = std::mem::replace(&mut self.seeding, tokio::spawn(async {}));
         self.seeding = tokio::spawn(async move {
             let _ = former.await;
-            if !on {
-                session.stop_seeding(&config.name).await;
-            } else if let Err(fault) = session.seed(&config, marker.as_ref()).await {
-                tracing::warn!(pack = config.name, "could not seed: {fault}");
+            session.stop_seeding(&name).await;
+            if let Some(info_hash) = installed
+                && let Err(fault) = session.seed(config, marker, info_hash).await
+            {
+                tracing::warn!(pack = name, "could not seed: {fault}");
             }
         });
     }

@@ -1,19 +1,23 @@
 //! The one swarm of the engine, started when it is first needed, and what is seeded in it.
+//!
+//! Of packs with one and the same torrent one is seeded at a time; when it is no longer, the next one is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{OnceCell, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::disk::baseline::{self, Baseline};
 use crate::disk::content::Live;
 use crate::disk::fs::Root;
 use crate::disk::layout::{self, Marker};
 use crate::model::fault::Fault;
-use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
+use crate::model::manifest::{EntryIndex, InfoHash, Manifest, PieceSet};
 use crate::model::pack::PackConfig;
 use crate::model::snapshot::Seeding;
-use crate::net::swarm::{self, Joined, PackStorage, Swarm, SwarmOptions, Torrent};
+use crate::net::swarm::{self, Joined, PackStorage, Swarm, SwarmOptions, Torrent, Turn};
 use crate::origin::metainfo;
 
 /// The one swarm of the engine.
@@ -21,13 +25,32 @@ use crate::origin::metainfo;
 pub struct Session {
     options: SwarmOptions,
     swarm: OnceCell<Arc<Swarm>>,
-    /// What is seeded, by the pack's name.
-    seeded: Mutex<BTreeMap<String, Joined>>,
+    /// By the pack's name.
+    seeders: Mutex<BTreeMap<String, Seeder>>,
+}
+
+/// Seeds a pack, or waits for its turn to. It ends when it is stopped or dropped.
+#[derive(Debug)]
+struct Seeder {
+    given: Arc<Given>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// What a seeder works with.
+#[derive(Debug)]
+struct Given {
+    config: PackConfig,
+    marker: Option<Marker>,
+    info_hash: InfoHash,
+    swarm: Arc<Swarm>,
+    /// While it has its turn.
+    joined: Mutex<Option<Joined>>,
 }
 
 impl Session {
     pub fn new(options: SwarmOptions) -> Self {
-        Self { options, swarm: OnceCell::new(), seeded: Mutex::default() }
+        Self { options, swarm: OnceCell::new(), seeders: Mutex::default() }
     }
 
     pub fn options(&self) -> &SwarmOptions {
@@ -39,38 +62,93 @@ impl Session {
         Ok(Arc::clone(self.swarm.get_or_try_init(start).await?))
     }
 
-    /// Gives others what the folder has, as far as it looks as we installed it.
-    pub async fn seed(&self, config: &PackConfig, marker: Option<&Marker>) -> Result<(), Fault> {
-        let prepared = {
-            let (folder, marker) = (config.folder.clone(), marker.cloned());
-            tokio::task::spawn_blocking(move || prepare(&folder, marker.as_ref()))
-        };
-        let prepared =
-            prepared.await.map_err(|e| Fault::bug(format!("seeding ended early: {e}")))??;
-        let Some(Prepared { bytes, have, lacking, storage }) = prepared else { return Ok(()) };
-        let peers = swarm::addresses(&config.peers).await;
-        let torrent = Torrent { bytes, have, unwanted: lacking, storage, peers };
-        let joined = self.swarm().await?.add(torrent).await?;
-        self.seeded.lock().await.insert(config.name.clone(), joined);
+    /// Gives others what the folder has of a torrent, as far as it looks as we installed it, until
+    /// it is stopped.
+    pub async fn seed(
+        &self,
+        config: PackConfig,
+        marker: Option<Marker>,
+        info_hash: InfoHash,
+    ) -> Result<(), Fault> {
+        let (name, swarm) = (config.name.clone(), self.swarm().await?);
+        let given = Given { config, marker, info_hash, swarm, joined: Mutex::default() };
+        let given = Arc::new(given);
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(Arc::clone(&given).seed_until(stopped));
+        lock(&self.seeders).insert(name, Seeder { given, stop, task });
         Ok(())
     }
 
     pub async fn stop_seeding(&self, pack: &str) {
-        let joined = self.seeded.lock().await.remove(pack);
-        if let (Some(joined), Some(swarm)) = (joined, self.swarm.get()) {
-            swarm.remove(joined.info_hash()).await;
+        let seeder = lock(&self.seeders).remove(pack);
+        if let Some(Seeder { stop, task, .. }) = seeder {
+            drop(stop);
+            let _ = task.await;
         }
+    }
+
+    /// The folders of other packs that have this torrent.
+    pub fn folders_with(&self, info_hash: InfoHash, but: &str) -> Vec<PathBuf> {
+        let seeders = lock(&self.seeders);
+        let others = seeders.iter().filter(|(name, _)| *name != but).map(|(_, s)| &s.given);
+        others.filter(|g| g.info_hash == info_hash).map(|g| g.config.folder.clone()).collect()
     }
 
     /// What a pack gives to others right now; `None` while it is not seeded.
     pub fn seeding(&self, pack: &str) -> Option<Seeding> {
-        let standing = self.seeded.try_lock().ok()?.get(pack)?.standing();
+        let given = Arc::clone(&lock(&self.seeders).get(pack)?.given);
+        let standing = lock(&given.joined).as_ref()?.standing();
         Some(Seeding {
             peers: standing.peers,
             uploaded_bytes: standing.uploaded_bytes,
             rate: standing.upload_rate,
         })
     }
+}
+
+impl Given {
+    async fn seed_until(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
+        let is_over = loop {
+            let turn = tokio::select! {
+                turn = self.swarm.turn_to_seed(self.info_hash) => turn,
+                _ = &mut stopped => break Ok(()),
+            };
+            match self.join(&turn).await {
+                Ok(Some(joined)) => *lock(&self.joined) = Some(joined),
+                nothing => break nothing.map(drop),
+            }
+            let goes_on = tokio::select! {
+                () = turn.is_wanted() => true,
+                _ = &mut stopped => false,
+            };
+            *lock(&self.joined) = None;
+            self.swarm.leave(turn).await;
+            if !goes_on {
+                break Ok(());
+            }
+        };
+        if let Err(fault) = is_over {
+            tracing::warn!(pack = self.config.name, "could not seed: {fault}");
+        }
+    }
+
+    /// Joins with what the folder has now; `None` when it has nothing of the torrent.
+    async fn join(&self, turn: &Turn) -> Result<Option<Joined>, Fault> {
+        let (folder, marker) = (self.config.folder.clone(), self.marker.clone());
+        let prepared = spawn_blocking(move || prepare(&folder, marker.as_ref())).await;
+        let prepared = prepared.map_err(|e| Fault::bug(format!("seeding ended early: {e}")))??;
+        let of_torrent =
+            |prepared: &Prepared| prepared.storage.manifest.info_hash == self.info_hash;
+        let Some(prepared) = prepared.filter(of_torrent) else { return Ok(None) };
+        let Prepared { bytes, have, lacking, storage } = prepared;
+        let peers = swarm::addresses(&self.config.peers).await;
+        let torrent = Torrent { bytes, have, unwanted: lacking, storage, peers };
+        Ok(Some(self.swarm.add(turn, torrent).await?))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Prepared {

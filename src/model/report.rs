@@ -93,6 +93,8 @@ pub enum ProblemKind {
     Truncated,
     /// Edited: longer than it should be, or a link or folder in its place.
     Modified,
+    /// It shares a piece with other files that is not as it should be; at least one of them is damaged.
+    Suspect,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -4,3 +4,4 @@ pub mod http;
 pub mod remote;
 mod storage;
 pub mod swarm;
+mod turn;

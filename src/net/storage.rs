@@ -26,7 +26,7 @@ use crate::model::manifest::{Manifest, PieceSet};
 pub struct Arrived(Mutex<BTreeSet<usize>>);
 
 impl Arrived {
-    fn note(&self, piece: usize) {
+    pub fn note(&self, piece: usize) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(piece);
     }
 

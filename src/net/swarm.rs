@@ -4,15 +4,17 @@
 //! lie is told to it, and what it fetched is hashed again before it is used. It runs on a
 //! current-thread runtime in a thread of its own, which measured half the time and CPU of a shared
 //! one. The bitfield is handed over through its own persistence folder (see [`Swarm::add`]).
+//!
+//! Packs with one and the same torrent take turns with it: see [`Turn`].
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use librqbit::api::TorrentIdOrHash;
 use librqbit::dht::{DhtPersistenceConfig, Id20};
@@ -27,6 +29,8 @@ use tokio::sync::oneshot;
 
 use super::storage::factory;
 pub use super::storage::{Arrived, PackStorage};
+pub use super::turn::Turn;
+use super::turn::Turns;
 use crate::disk::fs::{FsError, Root};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, InfoHash, Manifest, PieceSet};
@@ -34,8 +38,6 @@ use crate::model::manifest::{EntryIndex, InfoHash, Manifest, PieceSet};
 /// How long a connected peer may say nothing. Clients let one wait for 10 s and more before they give
 /// anything, and say every two minutes that they are still there (BEP 3).
 const SILENCE: Duration = Duration::from_secs(150);
-/// Some clients take no second connection from an address until they noticed that the first is gone.
-const REJOIN: Duration = Duration::from_secs(2);
 
 /// How the swarm reaches others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,24 @@ pub struct SwarmOptions {
     pub download_limit: Option<u32>,
     /// Bytes per second.
     pub upload_limit: Option<u32>,
+}
+
+impl SwarmOptions {
+    /// Looks for nobody: the peers a torrent is added with are all there are, unless others come.
+    pub fn named_peers_only(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            listen_port: None,
+            dht: false,
+            local_discovery: false,
+            trackers: false,
+            extra_trackers: Vec::new(),
+            upnp: false,
+            proxy: None,
+            download_limit: None,
+            upload_limit: None,
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -107,8 +127,7 @@ pub struct Swarm {
     session: Arc<Session>,
     runtime: runtime::Handle,
     bitfields: Root,
-    /// When each torrent was left last.
-    left: Mutex<BTreeMap<InfoHash, Instant>>,
+    turns: Turns,
     _stop: oneshot::Sender<()>,
     _thread: JoinHandle<()>,
 }
@@ -183,7 +202,7 @@ impl Swarm {
             session,
             runtime,
             bitfields,
-            left: Mutex::default(),
+            turns: Turns::default(),
             _stop: stop,
             _thread: thread,
         })
@@ -199,14 +218,24 @@ impl Swarm {
         self.session.ratelimits.set_upload_bps(upload.and_then(NonZeroU32::new));
     }
 
-    /// Joins a torrent's swarm, leaving it first if it was joined before.
+    /// Waits for the turn to fetch a torrent.
+    pub async fn turn_to_fetch(&self, info_hash: InfoHash) -> Turn {
+        self.turns.to_fetch(info_hash).await
+    }
+
+    /// Waits for the turn to seed a torrent. It is to be given up when it [is wanted](Turn::is_wanted).
+    pub async fn turn_to_seed(&self, info_hash: InfoHash) -> Turn {
+        self.turns.to_seed(info_hash).await
+    }
+
+    /// Joins a torrent's swarm.
     ///
     /// librqbit takes what it has from `<info hash>.bitv` in its persistence folder: one bit a piece,
     /// most significant first. That spares its own check, which runs on one thread and reads all.
-    pub async fn add(&self, torrent: Torrent) -> Result<Joined, SwarmError> {
-        let info_hash = torrent.storage.manifest.info_hash;
-        self.remove(info_hash).await;
-        self.wait_to_rejoin(info_hash).await;
+    pub async fn add(&self, turn: &Turn, torrent: Torrent) -> Result<Joined, SwarmError> {
+        let info_hash = turn.info_hash;
+        // Whoever had the last turn may have ended too early to leave.
+        self.delete(info_hash).await;
         self.bitfields.write_atomic(format!("{info_hash}.bitv"), torrent.have.as_bytes())?;
         let entries = torrent.storage.manifest.entries.len();
         let only_files = (!torrent.unwanted.is_empty())
@@ -230,8 +259,12 @@ impl Swarm {
         Ok(Joined { info_hash, torrent: handle, storage: torrent.storage })
     }
 
-    /// Leaves a torrent's swarm. The files stay.
-    pub async fn remove(&self, info_hash: InfoHash) {
+    /// Leaves a torrent's swarm, which ends the turn. The files stay.
+    pub async fn leave(&self, turn: Turn) {
+        self.delete(turn.info_hash).await;
+    }
+
+    async fn delete(&self, info_hash: InfoHash) {
         let id = TorrentIdOrHash::Hash(Id20::new(info_hash.0));
         if self.session.get(id).is_none() {
             return;
@@ -240,14 +273,6 @@ impl Swarm {
         let left = self.runtime.spawn(async move { session.delete(id, false).await });
         if let Ok(Err(error)) = left.await {
             tracing::debug!(%info_hash, "leaving a swarm: {error:#}");
-        }
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(info_hash, Instant::now());
-    }
-
-    async fn wait_to_rejoin(&self, info_hash: InfoHash) {
-        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).remove(&info_hash);
-        if let Some(rest) = left.and_then(|left| REJOIN.checked_sub(left.elapsed())) {
-            tokio::time::sleep(rest).await;
         }
     }
 }
@@ -338,10 +363,6 @@ async fn open(options: &SwarmOptions, port: u16) -> anyhow::Result<Arc<Session>>
 }
 
 impl Joined {
-    pub fn info_hash(&self) -> InfoHash {
-        self.info_hash
-    }
-
     pub fn standing(&self) -> Standing {
         let stats = self.torrent.stats();
         let failure = self.storage.failure().or_else(|| {

@@ -155,6 +155,7 @@ fn verified(report: &VerifyReport, pack: &str) -> String {
             ProblemKind::Corrupt => "corrupt",
             ProblemKind::Truncated => "truncated",
             ProblemKind::Modified => "modified",
+            ProblemKind::Suspect => "suspect",
         };
         let _ = writeln!(out, "{kind:>9}  {}", problem.path);
     }

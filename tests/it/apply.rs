@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -58,8 +58,10 @@ fn an_update_cut_off_after_any_step_finishes_and_loses_nothing() {
 #[test]
 fn an_update_whose_new_content_is_damaged_is_put_back() {
     let folder = Folder::with_old_release();
+    fs::create_dir(folder.path().join("brand")).unwrap();
     let journal = folder.update(true);
     let before = folder.files();
+    let dirs_before = folder.dirs();
     folder.carry_out(&journal, journal.steps.len() - 1);
     assert_ne!(folder.files(), before);
     let staged = folder.root.path().join(layout::staging(folder.new.info_hash));
@@ -68,7 +70,7 @@ fn an_update_whose_new_content_is_damaged_is_put_back() {
     }
     let recovered = recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
     assert_eq!(recovered, Recovered::PutBack(Box::new(journal)));
-    assert_eq!(folder.files(), before);
+    assert_eq!((folder.files(), folder.dirs()), (before, dirs_before));
     assert_eq!(baseline::peek(&folder.root).unwrap().unwrap().release, release(1, &folder.old));
 }
 
@@ -220,6 +222,19 @@ fn the_trash_gives_back_what_nothing_stands_in_the_way_of_and_expires_by_age_and
     assert_eq!(trash::list(&folder.root).unwrap(), []);
 }
 
+#[test]
+fn a_file_that_cannot_be_put_in_its_place_is_named_by_that_place() {
+    let folder = Folder::with_old_release();
+    folder.write("staged", b"new");
+    let root = &folder.root;
+    // A folder stands in the way of the last move.
+    let refused = [root.place("staged", "stays"), root.write_atomic("stays", b"new")];
+    for refusal in refused.map(|result| result.unwrap_err().to_string()) {
+        let wanted = format!("could not write `{}`: ", folder.path().join("stays").display());
+        assert!(refusal.starts_with(&wanted), "{refusal}");
+    }
+}
+
 /// A folder with an installed release, an edited file, files of the user, and a new release to come.
 struct Folder {
     dir: tempfile::TempDir,
@@ -246,6 +261,7 @@ const NEW: &[(&str, &[u8])] = &[
     ("grows.pak", b"longer than it was"),
     ("same-length.pak", b"BBBB"),
     ("stays/put.pak", b"the same in both"),
+    ("very/deep/down/new.pak", b"new, in folders of its own"),
 ];
 
 const USER: &[(&str, &[u8])] = &[("notes.txt", b"mine"), ("saves/one.sav", b"my save")];
@@ -414,6 +430,17 @@ impl Folder {
                 let name = path.strip_prefix(self.path()).unwrap().to_str().unwrap().to_owned();
                 (name, fs::read(&path).unwrap())
             })
+            .collect()
+    }
+
+    /// Every folder but our own.
+    fn dirs(&self) -> Vec<PathBuf> {
+        walkdir::WalkDir::new(self.path())
+            .sort_by_file_name()
+            .into_iter()
+            .filter_entry(|entry| entry.file_name() != layout::OWN_FOLDER)
+            .map(|entry| entry.unwrap().into_path())
+            .filter(|path| path.is_dir())
             .collect()
     }
 

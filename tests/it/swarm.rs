@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use modsync::disk::content::Live;
 use modsync::disk::fs::Root;
 use modsync::disk::staging::Staging;
-use modsync::model::manifest::{Manifest, PieceSet};
+use modsync::model::manifest::{InfoHash, Manifest, PieceSet};
 use modsync::net::swarm::{Joined, PackStorage, Standing, Swarm, SwarmOptions, Torrent, agrees};
 use modsync::origin::metainfo;
 
@@ -55,6 +55,35 @@ async fn a_file_that_drifted_is_not_given_to_others() {
         assert_eq!(joined.standing().fetched_bytes, 0);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_seeds_gives_way_to_who_fetches_and_comes_back() {
+    let place = Place::new(&[("a.bin", PIECE)]);
+    let (swarm, info_hash) = (place.swarm("player").await, place.manifest.info_hash);
+    let seeds = swarm.turn_to_seed(info_hash).await;
+    let another_torrent = InfoHash([7; 20]);
+    swarm.leave(swarm.turn_to_fetch(another_torrent).await).await;
+
+    let turns = Mutex::new(Vec::new());
+    let note = |who| turns.lock().unwrap().push(who);
+    let first = async {
+        seeds.is_wanted().await;
+        note("the first gives way");
+        swarm.leave(seeds).await;
+        let again = swarm.turn_to_seed(info_hash).await;
+        note("the first seeds again");
+        swarm.leave(again).await;
+    };
+    let second = async {
+        let fetches = swarm.turn_to_fetch(info_hash).await;
+        note("the second fetches");
+        swarm.leave(fetches).await;
+    };
+    tokio::join!(first, second);
+
+    let expected = ["the first gives way", "the second fetches", "the first seeds again"];
+    assert_eq!(turns.into_inner().unwrap(), expected);
 }
 
 #[test]
@@ -127,19 +156,8 @@ impl Place {
     }
 
     async fn swarm(&self, who: &str) -> Swarm {
-        let options = SwarmOptions {
-            folder: self.folder(&format!("{who}-session")),
-            listen_port: None,
-            dht: false,
-            local_discovery: false,
-            trackers: false,
-            extra_trackers: Vec::new(),
-            upnp: false,
-            proxy: None,
-            download_limit: None,
-            upload_limit: None,
-        };
-        Swarm::start(options).await.unwrap()
+        let folder = self.folder(&format!("{who}-session"));
+        Swarm::start(SwarmOptions::named_peers_only(folder)).await.unwrap()
     }
 
     fn live(&self, folder: &Path) -> Live {
@@ -189,7 +207,9 @@ impl Place {
         peers: Vec<std::net::SocketAddr>,
     ) -> Joined {
         let bytes = self.torrent.clone();
-        swarm.add(Torrent { bytes, have, unwanted: BTreeSet::new(), storage, peers }).await.unwrap()
+        let turn = swarm.turn_to_fetch(self.manifest.info_hash).await;
+        let torrent = Torrent { bytes, have, unwanted: BTreeSet::new(), storage, peers };
+        swarm.add(&turn, torrent).await.unwrap()
     }
 }
 

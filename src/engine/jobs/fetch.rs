@@ -1,5 +1,6 @@
 //! Gets the missing pieces into staging and completes the new content there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +12,13 @@ use crate::disk::complete::complete;
 use crate::disk::content::Live;
 use crate::disk::fs::Root;
 use crate::disk::layout::{self, LockedFolder};
+use crate::disk::plan::Plan;
+use crate::disk::reuse::{ReuseError, reuse};
 use crate::disk::staging::Staging;
+use crate::disk::verify::Cancel;
 use crate::engine::job::{Fetched, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::manifest::PieceSet;
+use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
 use crate::model::release::Release;
 use crate::model::snapshot::{Progress, Unit};
 use crate::net::swarm::{self, PackStorage, Standing, Torrent};
@@ -33,6 +37,7 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
     let folder =
         opened.await.map_err(|e| Fault::bug(format!("opening a folder ended early: {e}")))??;
     let root = Arc::clone(&folder.root);
+    copy_from_other_packs(context, &planned, &root).await?;
     let missing = planned.arrived.left_of(&planned.plan.missing);
     let downloaded =
         if missing.count() == 0 { 0 } else { download(context, &planned, &missing, &root).await? };
@@ -45,6 +50,29 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
         Ok(Outcome::Fetched(Fetched { staged, downloaded, marker: folder.marker.clone() }))
     });
     completed.await.map_err(|e| Fault::bug(format!("completing the new files ended early: {e}")))?
+}
+
+/// Takes what another pack with the same torrent has, so that nobody need fetch it twice.
+async fn copy_from_other_packs(
+    context: &Context,
+    planned: &Arc<Planned>,
+    root: &Arc<Root>,
+) -> Result<(), Fault> {
+    for folder in context.session.folders_with(planned.manifest.info_hash, &context.config.name) {
+        let (planned, root) = (Arc::clone(planned), Arc::clone(root));
+        let cancel = Arc::clone(&context.cancel);
+        let copied = spawn_blocking(move || -> Result<(), ReuseError> {
+            let missing = planned.arrived.left_of(&planned.plan.missing);
+            let Ok(other) = Root::open(&folder) else { return Ok(()) };
+            let other = Live::new(Arc::new(other), Arc::clone(&planned.manifest));
+            let staging = Staging::create(root, Arc::clone(&planned.manifest))?;
+            let copied = reuse(&missing, &other, &staging, &cancel)?;
+            copied.iter().for_each(|piece| planned.arrived.note(piece));
+            Ok(())
+        });
+        copied.await.map_err(|e| Fault::bug(format!("copying pieces ended early: {e}")))??;
+    }
+    Ok(())
 }
 
 fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, Fault> {
@@ -83,37 +111,27 @@ async fn download(
     root: &Arc<Root>,
 ) -> Result<u64, Fault> {
     let (plan, manifest) = (&planned.plan, &planned.manifest);
-    let mut have = PieceSet::all(manifest.pieces.len());
-    missing.iter().for_each(|piece| have.remove(piece));
-    for &entry in plan.edits.keys() {
-        let only_of_edits = |piece: usize| !plan.wanted.contains(piece);
-        manifest
-            .pieces_of(entry)
-            .filter(|&p| only_of_edits(p))
-            .for_each(|piece| have.remove(piece));
-    }
-    // A neighbour of a kept edit may want the piece they share: it comes to staging and is not used.
-    let mut staged = plan.wanted.clone();
-    (0..manifest.pieces.len())
-        .filter(|&p| !have.contains(p))
-        .for_each(|piece| staged.insert(piece));
     let storage = Arc::new(PackStorage::fetching(
         Arc::clone(manifest),
         Live::new(Arc::clone(root), Arc::clone(manifest)),
         Staging::create(Arc::clone(root), Arc::clone(manifest))?,
-        staged,
+        plan.wanted.clone(),
         Arc::clone(&planned.arrived),
     ));
-    let session = context.session.swarm().await?;
-    let joined = session
-        .add(Torrent {
-            bytes: planned.torrent.clone(),
-            have,
-            unwanted: plan.edits.keys().copied().collect(),
-            storage,
-            peers: swarm::addresses(&context.config.peers).await,
-        })
-        .await?;
+    let torrent = Torrent {
+        bytes: planned.torrent.clone(),
+        // A piece with a kept edit in it must not be given to others.
+        have: missing.missing_from_both(&plan.edited),
+        unwanted: without_missing_pieces(plan, manifest, missing),
+        storage,
+        peers: swarm::addresses(&context.config.peers).await,
+    };
+    let swarm = context.session.swarm().await?;
+    let turn = tokio::select! {
+        turn = swarm.turn_to_fetch(manifest.info_hash) => turn,
+        () = cancelled(&context.cancel) => return Err(Fault::cancelled()),
+    };
+    let joined = swarm.add(&turn, torrent).await?;
     let mut patience = Patience::new(context.give_up_after, plan.download_bytes);
     let result = loop {
         let standing = joined.standing();
@@ -132,8 +150,26 @@ async fn download(
         }
         tokio::time::sleep(TICK).await;
     };
-    session.remove(manifest.info_hash).await;
+    swarm.leave(turn).await;
     result
+}
+
+async fn cancelled(cancel: &Cancel) {
+    while !cancel.is_cancelled() {
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+/// The kept edits, and the files beside them that need nothing: the piece they share is not asked for.
+fn without_missing_pieces(
+    plan: &Plan,
+    manifest: &Manifest,
+    missing: &PieceSet,
+) -> BTreeSet<EntryIndex> {
+    let is_missing = |entry| manifest.pieces_of(entry).any(|piece| missing.contains(piece));
+    (0..manifest.entries.len())
+        .filter(|entry| plan.edits.contains_key(entry) || !is_missing(*entry))
+        .collect()
 }
 
 fn fetch_progress(standing: &Standing, total: u64) -> Progress {

@@ -105,6 +105,7 @@ fn problem(action: Action, length: u64, obstacle: bool) -> Option<ProblemKind> {
         Action::Change(stat) if stat.length < length => Some(ProblemKind::Truncated),
         Action::Change(stat) if stat.length == length => Some(ProblemKind::Corrupt),
         Action::Change(_) => Some(ProblemKind::Modified),
+        Action::Suspect(_) => Some(ProblemKind::Suspect),
         Action::Compare(_) => None,
     }
 }

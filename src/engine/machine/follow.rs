@@ -32,17 +32,10 @@ impl Machine {
                 }
                 self.facts.recovered(found);
                 let mut effects = vec![Effect::Remember];
-                effects.extend(match errand.goal {
-                    Goal::Recover => self.finish(errand, Ok(Answer::Done), now),
-                    Goal::Follow
-                    | Goal::Check
-                    | Goal::Plan
-                    | Goal::Update { .. }
-                    | Goal::Verify { .. }
-                    | Goal::Clean { .. }
-                    | Goal::Rollback
-                    | Goal::Trash
-                    | Goal::Restore { .. } => self.begin(errand, now),
+                effects.extend(if errand.goal == Goal::Recover {
+                    self.finish(errand, Ok(Answer::Done), now)
+                } else {
+                    self.begin(errand, now)
                 });
                 effects
             }

@@ -195,3 +195,73 @@ fn a_pause_lasts_until_it_is_resumed() {
     world.has(&next_pack());
     ends_in_time(engine);
 }
+
+/// The settings of a world with a second folder that follows the same URL.
+fn with_a_second_folder(world: &World, seeds: bool) {
+    world.write_settings(&format!(
+        "seed = {seeds}\nauto_apply = true\n\
+         [[pack]]\nurl = {:?}\nfolder = '{}'\nauto_apply = true\npeers = [{:?}]",
+        world.origin.url(),
+        world.at("player/second").display(),
+        world.seeder.peer()
+    ));
+}
+
+fn packs(world: &World) -> Vec<serde_json::Value> {
+    let snapshot = world.modsync("status --json").exits(0).json();
+    snapshot["packs"].as_array().unwrap().clone()
+}
+
+#[track_caller]
+fn await_packs(world: &World, what: &str, is_so: impl Fn(&[serde_json::Value]) -> bool) {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let packs = packs(world);
+        if is_so(&packs) {
+            return;
+        }
+        assert!(Instant::now() < end, "never {what}: {packs:#?}");
+    }
+}
+
+fn are_current(packs: &[serde_json::Value], info_hash: &str) -> bool {
+    let is_current = |pack: &serde_json::Value| {
+        phase(pack) == "current" && pack["installed"]["info_hash"] == info_hash
+    };
+    packs.len() == 2 && packs.iter().all(is_current)
+}
+
+#[test]
+fn two_folders_that_follow_one_url_both_become_current() {
+    let world = World::new();
+    with_a_second_folder(&world, true);
+    let seeded = world.publish(&pack());
+    // Slow enough that both want to fetch at once.
+    world.seeder.limit_upload(Some(600));
+    let engine = world.follow();
+    await_packs(&world, "installed", |packs| are_current(packs, &seeded.info_hash));
+    world.has(&pack());
+    assert_eq!(Tree::read(&world.at("player/second")), pack());
+    ends_in_time(engine);
+}
+
+#[test]
+fn a_second_folder_takes_what_the_first_has_and_seeds_when_that_one_stops() {
+    let world = World::with(&pack());
+    let engine = world.follow();
+    world.await_status("seeding", |status| !status["seeding"].is_null());
+    let info_hash = world.status()["installed"]["info_hash"].as_str().unwrap().to_owned();
+
+    with_a_second_folder(&world, true);
+    await_packs(&world, "both current", |packs| are_current(packs, &info_hash));
+    assert_eq!(Tree::read(&world.at("player/second")), pack());
+    assert_eq!(packs(&world)[1]["last_apply"]["downloaded_bytes"], 0);
+    let seeding = |packs: &[serde_json::Value]| {
+        packs.iter().map(|pack| !pack["seeding"].is_null()).collect::<Vec<_>>()
+    };
+    await_packs(&world, "one seeding", |packs| seeding(packs) == [true, false]);
+
+    with_a_second_folder(&world, false);
+    await_packs(&world, "the other seeding", |packs| seeding(packs) == [false, true]);
+    ends_in_time(engine);
+}

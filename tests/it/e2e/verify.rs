@@ -83,6 +83,18 @@ fn verify_tells_missing_truncated_modified_and_extra_files_apart() {
     assert_eq!(world.seeder.sent(&seeded) - sent, seeded.layout.sent_for(&damaged, &pack));
 }
 
+#[test]
+fn a_file_is_not_accused_of_the_damage_of_its_neighbour() {
+    let pack = pack();
+    let world = World::with(&pack);
+    // Its first piece and its last are those of other files as well.
+    rot(&world, &pack.clone().with("maps/castle.map", noise(4, 300_000)), "maps/castle.map");
+
+    let found = world.modsync("verify --json").exits(11).json();
+
+    assert_eq!(found["problems"], json!([{ "path": "maps/castle.map", "kind": "corrupt" }]));
+}
+
 /// A piece that spans several files does not tell which of them is damaged, if nothing else does. None
 /// of them is passed over, and what turns out to be right stays as it is.
 #[test]
@@ -92,7 +104,14 @@ fn damage_in_a_piece_of_several_files_is_mended_without_touching_the_right_ones(
     rot(&world, &pack.clone().damaged("shaders/wind.glsl"), "shaders/wind.glsl");
     let before = world.stamps();
 
-    world.modsync("verify").exits(11).says("shaders/wind.glsl");
+    let found = world.modsync("verify --json").exits(11).json();
+    assert_eq!(
+        found["problems"],
+        json!([
+            { "path": "shaders/water.glsl", "kind": "suspect" },
+            { "path": "shaders/wind.glsl", "kind": "suspect" },
+        ])
+    );
     world.modsync("verify --repair").exits(0);
 
     world.has(&pack);
@@ -116,4 +135,75 @@ fn an_older_time_alone_is_no_damage() {
 
     assert_eq!(world.tree(), pack());
     assert_eq!(world.stamps()["readme.txt"], before["readme.txt"]);
+}
+
+/// A file that shares its last piece with a neighbour, edited there and kept.
+fn edited_at_its_end(pack: &Tree) -> Tree {
+    let settings = pack.bytes("settings.cfg");
+    let [before, after] = [&settings[..settings.len() - 4], &b"edit"[..]];
+    Tree::default().with("settings.cfg", [before, after].concat())
+}
+
+fn pack_with_settings() -> Tree {
+    Tree::of(&[
+        ("core.pak", 100_000),
+        ("settings.cfg", 50_000),
+        ("sounds.pak", 100_000),
+        ("zz.txt", 5_000),
+    ])
+}
+
+fn world_that_keeps_settings(pack: &Tree) -> World {
+    let world = World::new();
+    world.set("keep", r#"["settings.cfg"]"#);
+    world.publish(pack);
+    world.modsync("sync").exits(0);
+    world
+}
+
+#[test]
+fn a_repair_beside_a_kept_edit_mends_every_other_file_and_keeps_the_edit() {
+    let pack = pack_with_settings();
+    let edit = edited_at_its_end(&pack);
+    let world = world_that_keeps_settings(&pack);
+    edit.write(&world.pack());
+    // Another file; the one that shares the edit's first piece; the one that shares its last piece.
+    for damaged in ["zz.txt", "core.pak", "sounds.pak"] {
+        // Noticed by its time, and not.
+        for rots in [false, true] {
+            let other = pack.clone().damaged(damaged);
+            if rots {
+                rot(&world, &other, damaged);
+            } else {
+                fs::write(world.pack().join(damaged), other.bytes(damaged)).unwrap();
+            }
+
+            world.modsync("verify").exits(11).says(damaged);
+            let repaired = world.modsync("verify --repair --json").exits(0).json();
+
+            // What was found bad is fetched, and nothing more.
+            assert_eq!(repaired["repaired"]["downloaded_bytes"], repaired["bad_bytes"]);
+            world.has(&pack.clone().and(&edit));
+            world.modsync("verify").exits(0).says("settings.cfg");
+        }
+    }
+}
+
+#[test]
+fn an_update_of_what_lies_beside_a_kept_edit_keeps_the_edit() {
+    let mut new = pack_with_settings();
+    let edit = edited_at_its_end(&new);
+    let world = world_that_keeps_settings(&new);
+    edit.write(&world.pack());
+    for (changed, seed) in [("zz.txt", 70), ("core.pak", 71), ("sounds.pak", 72)] {
+        let length = new.bytes(changed).len();
+        new = new.with(changed, noise(seed, length));
+        world.publish(&new);
+
+        world.modsync("sync").exits(0);
+
+        world.has(&new.clone().and(&edit));
+        world.modsync("verify").exits(0).says("settings.cfg");
+        world.modsync("sync").exits(0).says("up to date");
+    }
 }
