@@ -10,6 +10,7 @@ declare -A parts=(
     [transmission-daemon]=transmission-daemon
     [transmission-create]=transmission-cli
     [nginx]=nginx-light
+    [dbus-daemon]=dbus-daemon
 )
 
 install_missing() {

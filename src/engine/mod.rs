@@ -234,7 +234,7 @@ impl Engine {
                     None => break,
                 },
                 _ = clock.tick() => self.tick(),
-                _ = frame.tick() => {}
+                _ = frame.tick(), if !self.packs.iter().all(Pack::is_still) => {}
             }
             if leaving.is_none() {
                 self.forget_packs_that_left();

@@ -136,6 +136,8 @@ struct App {
 impl App {
     /// Lives until it is told to quit, by the menu, a signal or another process.
     async fn live(mut self, mut server: Option<Server>, mut chosen: UnboundedReceiver<Chosen>) {
+        let Paths { config, state } = &self.paths;
+        tracing::info!(settings = %config.display(), state = %state.display(), "running");
         let mut snapshots = self.handle.watch();
         let mut due = Some(Instant::now());
         let stop = stop_signal();

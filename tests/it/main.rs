@@ -16,6 +16,7 @@ mod cli;
 mod config;
 mod control;
 mod damage;
+mod desktop;
 mod e2e;
 mod faulty;
 mod layering;

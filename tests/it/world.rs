@@ -155,6 +155,11 @@ impl World {
         if ["sync", "apply", "verify", "run"].iter().any(|verb| arguments.starts_with(verb)) {
             self.seeder.await_silence();
         }
+        Running::start(self.command(arguments))
+    }
+
+    /// The built program with these arguments, in the player's world and nothing else.
+    pub fn command(&self, arguments: &str) -> Command {
         let (home, temporary) = (self.at("home"), self.at("tmp"));
         fs::create_dir_all(&home).unwrap();
         fs::create_dir_all(&temporary).unwrap();
@@ -164,7 +169,7 @@ impl World {
         command.arg("--state").arg(self.at("state"));
         command.env_clear().env("HOME", home).env("TMPDIR", temporary);
         command.current_dir(self.folder.path());
-        Running::start(command)
+        command
     }
 
     /// Starts an engine that follows the origin.

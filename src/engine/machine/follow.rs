@@ -154,7 +154,12 @@ impl Machine {
                     offered: self.facts.offered.clone(),
                     held: self.facts.is_held(),
                 };
-                return self.finish(errand, Ok(Answer::Checked(report)), now);
+                let mut effects = self.finish(errand, Ok(Answer::Checked(report)), now);
+                if self.next_check.is_some() && self.is_free() {
+                    // What a user asked for was found as well as if nobody had asked.
+                    effects.extend(self.begin(Errand::new(Goal::Follow, None), now));
+                }
+                return effects;
             }
             Goal::Follow => {
                 let news = self.facts.offered.is_some() && !self.facts.is_held();

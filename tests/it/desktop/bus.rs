@@ -1,0 +1,62 @@
+//! [`Bus`]: a session bus of our own, on which nobody is but whom the test brings.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A session bus. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Bus {
+    daemon: Child,
+    address: String,
+    _folder: TempDir,
+}
+
+impl Bus {
+    pub fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("modsync-bus-").tempdir().unwrap();
+        let config = folder.path().join("bus.conf");
+        // No service folders: nothing is started because somebody asks for it.
+        let text = format!(
+            "<busconfig><type>session</type><listen>unix:dir={}</listen>\
+             <auth>EXTERNAL</auth><policy context=\"default\">\
+             <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/>\
+             </policy></busconfig>",
+            folder.path().display()
+        );
+        fs::write(&config, text).unwrap();
+        let mut daemon = Command::new("dbus-daemon")
+            .arg(format!("--config-file={}", config.display()))
+            .args(["--nofork", "--print-address"])
+            .stdout(Stdio::piped())
+            // It would like more handles than it may have, and does without.
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("dbus-daemon is installed by tests/run.sh");
+        let mut address = String::new();
+        BufReader::new(daemon.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        Self { daemon, address: address.trim().to_owned(), _folder: folder }
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn connect(&self) -> zbus::blocking::Connection {
+        zbus::blocking::connection::Builder::address(self.address()).unwrap().build().unwrap()
+    }
+
+    /// As a logout does.
+    pub fn die(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.die();
+    }
+}
