@@ -18,10 +18,10 @@ pub fn is_on() -> Result<bool> {
 /// Has the user's login start us, or not any more. Nobody else's login is touched.
 pub fn set(on: bool) -> Result<()> {
     let entry = entry()?;
-    let done = if on { entry.enable() } else { entry.disable() };
-    done.with_context(|| {
-        format!("could not turn launch at login {}", if on { "on" } else { "off" })
-    })
+    let (done, word) = if on { (entry.enable(), "on") } else { (entry.disable(), "off") };
+    done.with_context(|| format!("could not turn launch at login {word}"))?;
+    tracing::info!("launch at login is {word}");
+    Ok(())
 }
 
 fn entry() -> Result<AutoLaunch> {

@@ -21,14 +21,15 @@ use super::reply::reply;
 use super::signal::stop_signal;
 use super::tray::{self, Chosen, Tray};
 use super::{autostart, text};
+use crate::config;
 use crate::control::api::Request;
 use crate::control::client::Client;
 use crate::control::server::{self, Server, Wish};
 use crate::engine::{self, Handle, Mode, StartError};
+use crate::logging;
 use crate::model::command::Command;
 use crate::model::snapshot::Snapshot;
 use crate::paths::Paths;
-use crate::{config, logging};
 
 /// The menu changes at most so often.
 const FRAME: Duration = Duration::from_millis(250);

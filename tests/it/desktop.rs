@@ -105,7 +105,7 @@ fn switches_turn_and_stay() {
     let place = Place::with_installed(&origin, V1);
     let bus = Bus::start();
     let mut host = TrayHost::start(&bus);
-    let _app = start(place.command(&[]), bus.address(), &place.path("home"));
+    let mut app = start(place.command(&[]), bus.address(), &place.path("home"));
     host.await_icon();
     host.await_line("(pack: up to date)");
 
@@ -116,16 +116,19 @@ fn switches_turn_and_stay() {
     host.await_line("(pack: up to date)");
 
     host.click("[ ] Automatic updates");
+    app.says("the settings changed and are in force");
     host.await_line("[x] Automatic updates");
     let settings = std::fs::read_to_string(place.path("config.toml")).unwrap();
     assert!(settings.contains("auto_apply = true"), "{settings}");
 
     host.click("[ ] Launch at login");
+    app.says("launch at login is on");
     host.await_line("[x] Launch at login");
     let entry = place.path("home/.config/autostart/ModSync.desktop");
     let text = std::fs::read_to_string(&entry).unwrap();
     assert!(text.contains("modsync\" --at-login"), "{text}");
     host.click("[x] Launch at login");
+    app.says("launch at login is off");
     host.await_line("[ ] Launch at login");
     assert!(!entry.exists());
 }

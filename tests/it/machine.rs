@@ -155,6 +155,7 @@ fn a_question_stays_until_exactly_that_plan_is_approved() {
 #[test]
 fn approving_what_was_not_shown_shows_it_first() {
     let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Pause);
     pack.command(Command::Check);
     pack.done(found(2));
     assert_eq!(pack.command(Command::Apply { approve: Approval::Shown }), ["scan 2"]);
@@ -218,7 +219,8 @@ fn commands_wait_for_each_other() {
 fn a_plan_is_made_for_the_known_release_when_the_origin_is_away() {
     let mut pack = Pack::with_installed(1, false);
     pack.command(Command::Check);
-    pack.done(found(2));
+    assert_eq!(pack.done(found(2)), ["remember", "answer checked", "scan 2"]);
+    pack.done(scanned(2));
     assert_eq!(pack.command(Command::Plan), ["check"]);
     assert_eq!(pack.done(Err(fault(FaultKind::OriginUnreachable))), ["scan 2"]);
 }
@@ -339,6 +341,7 @@ fn a_file_in_use_keeps_what_was_fetched_and_the_apply_is_tried_again() {
     let mut pack = Pack::with_installed(1, false);
     pack.command(Command::Check);
     pack.done(found(2));
+    pack.done(scanned(2));
     pack.command(Command::Apply { approve: Approval::None });
     pack.done(scanned(2));
     assert_eq!(pack.done(fetched()), ["stop seeding", "apply"]);

@@ -37,7 +37,7 @@ struct Watcher {
 }
 
 #[zbus::interface(name = "org.kde.StatusNotifierWatcher")]
-#[allow(clippy::unused_self, clippy::used_underscore_binding)]
+#[allow(clippy::unused_self)]
 impl Watcher {
     fn register_status_notifier_item(&self, service: &str, #[zbus(header)] header: Header<'_>) {
         let sender = header.sender().unwrap().to_string();
@@ -45,7 +45,9 @@ impl Watcher {
         self.news.send(News::Registered(name)).unwrap();
     }
 
-    fn register_status_notifier_host(&self, _service: &str) {}
+    fn register_status_notifier_host(&self, host: &str) {
+        assert!(!host.is_empty());
+    }
 
     #[zbus(property)]
     fn registered_status_notifier_items(&self) -> Vec<String> {
