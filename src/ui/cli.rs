@@ -7,6 +7,12 @@ mod ask;
 mod connect;
 mod output;
 mod packs;
+#[cfg(unix)]
+#[path = "cli/unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "cli/windows.rs"]
+mod platform;
 mod status;
 mod wait;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::output::Failure;
+use super::platform;
 use crate::config;
 use crate::control::client::Client;
 use crate::control::server::{self, Server};
@@ -134,16 +135,8 @@ pub(super) async fn stop_signal() {
             std::future::pending::<()>().await;
         }
     };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                () = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
+    tokio::select! {
+        () = interrupt => {}
+        () = platform::termination() => {}
     }
-    interrupt.await;
 }

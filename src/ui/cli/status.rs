@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::Exit;
 use super::connect::{self, Connection, Purpose};
 use super::output::{self, Failure, Output, Reader};
+use super::platform;
 use crate::control::api::with_ok;
 use crate::control::client::Client;
 use crate::model::snapshot::{PackView, Snapshot};
@@ -135,7 +136,7 @@ impl View {
                 }
             }
         };
-        if lines.is_empty() { Ok(output::reader()) } else { output::print(&lines) }
+        if lines.is_empty() { Ok(platform::reader()) } else { output::print(&lines) }
     }
 }
 
