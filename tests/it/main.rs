@@ -30,4 +30,5 @@ mod swarm;
 mod torrents;
 mod transmission;
 mod tree;
+mod wine;
 mod world;
