@@ -126,6 +126,8 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
             let hint = "A file changed while ModSync worked; close what writes there.";
             return Err(Fault::new(FaultKind::FolderChanged, what, hint));
         }
+        let path = Path::new(target(step));
+        root.check_replaceable(path).map_err(|e| refused(e, path))?;
     }
     Ok(())
 }

@@ -225,7 +225,7 @@ impl Root {
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (to_dir, to_name) = self.parent(to).map_err(|e| self.error("reach", to, e))?;
-        self.at(from, |dir, name| dir.rename(name, &to_dir, to_name))
+        platform::patiently(|| self.at(from, |dir, name| dir.rename(name, &to_dir, to_name)))
             .map_err(|e| self.error("move", from, e))
     }
 
@@ -242,6 +242,15 @@ impl Root {
     pub fn is_locked(&self, path: impl AsRef<Path>, refusal: &FsError) -> bool {
         let is_locked = |e: &FsError| e.kind() == FaultKind::FileInUse;
         is_locked(refusal) && self.open_existing(path).is_err_and(|e| is_locked(&e))
+    }
+
+    /// Fails when a file that stands there cannot be replaced while others have it open.
+    pub fn check_replaceable(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        match platform::patiently(|| platform::check_replaceable(self, path)) {
+            Err(e) if !is_absent(&e) => Err(self.error("replace", path, e)),
+            _ => Ok(()),
+        }
     }
 
     /// Fails when names in a folder may not be changed; a folder that is not there is no failure.
@@ -266,7 +275,7 @@ impl Root {
 
     pub fn remove_file_if_there(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        match self.at(path, |dir, name| dir.remove_file_or_symlink(name)) {
+        match platform::patiently(|| self.at(path, |dir, name| dir.remove_file_or_symlink(name))) {
             Err(e) if !is_absent(&e) => Err(self.error("remove", path, e)),
             _ => Ok(()),
         }
@@ -354,7 +363,8 @@ impl Root {
     }
 
     fn error(&self, verb: &'static str, path: &Path, source: io::Error) -> FsError {
-        FsError { verb, path: self.path.join(path), source }
+        // Component by component, so that all of it is written as the system writes paths.
+        FsError { verb, path: self.path.iter().chain(path).collect(), source }
     }
 }
 

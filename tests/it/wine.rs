@@ -82,6 +82,26 @@ fn a_pack_is_installed_updated_verified_repaired_and_taken_back() {
 }
 
 #[test]
+fn a_file_that_another_program_holds_open_makes_all_of_an_update_wait() {
+    let (old, new) = (pack(), next_pack());
+    let player = Player::with(&old);
+    let world = &player.world;
+    world.publish(&new);
+    // The last of the changed files and the last of the removed ones: others come before each.
+    for path in ["readme.txt", "shaders/wind.glsl"] {
+        let held = player.hold("read", path);
+        let refusal = format!("could not replace `{path}`: the file is in use");
+        player.modsync("sync").exits(1).says(&refusal).says("Close the game");
+        world.has(&old);
+        assert!(!world.own("journal").exists(), "an apply was begun");
+        player.modsync("verify").exits(0);
+        drop(held);
+    }
+    player.modsync("sync").exits(0);
+    world.has(&new);
+}
+
+#[test]
 fn a_file_that_is_held_open_and_stays_is_no_hindrance() {
     let player = Player::with(&pack());
     player.world.publish(&next_pack());
@@ -89,6 +109,19 @@ fn a_file_that_is_held_open_and_stays_is_no_hindrance() {
     player.modsync("verify").exits(0);
     player.modsync("sync").exits(0);
     player.world.has(&next_pack());
+}
+
+/// As a virus scanner has it.
+#[test]
+fn a_file_that_is_open_for_a_moment_is_waited_for() {
+    let player = Player::with(&pack());
+    player.world.publish(&next_pack());
+    let _scanners = ["maps/castle.map", "mods/core.pak", "readme.txt"]
+        .map(|path| player.hold("now-and-then", path));
+    player.modsync("sync").exits(0);
+    player.world.has(&next_pack());
+    player.modsync("rollback").exits(0);
+    player.world.has(&pack());
 }
 
 /// Longer paths than 260 characters are no test: Wine 8 cannot say where a folder so deep lies.
