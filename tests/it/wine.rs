@@ -111,6 +111,17 @@ fn a_file_that_is_held_open_and_stays_is_no_hindrance() {
     player.world.has(&next_pack());
 }
 
+#[test]
+fn a_file_that_nobody_else_may_read_is_not_called_damaged() {
+    let player = Player::with(&pack());
+    let held = player.hold("alone", "mods/core.pak");
+    for command in ["verify", "verify --repair"] {
+        player.modsync(command).exits(1).says("core.pak`: the file is in use");
+    }
+    drop(held);
+    player.modsync("verify").exits(0);
+}
+
 /// As a virus scanner has it.
 #[test]
 fn a_file_that_is_open_for_a_moment_is_waited_for() {
