@@ -11,6 +11,8 @@ declare -A parts=(
     [transmission-create]=transmission-cli
     [nginx]=nginx-light
     [dbus-daemon]=dbus-daemon
+    [wine]=wine
+    [x86_64-w64-mingw32-gcc]=gcc-mingw-w64-x86-64-posix
 )
 
 install_missing() {
@@ -48,17 +50,24 @@ fi
 ROOT
 }
 
-arguments=()
+arguments=() filters=''
 for argument in "$@"; do
     case "$argument" in
         --nightly) export MODSYNC_TESTS=nightly ;;
-        *) arguments+=("$argument") ;;
+        *)
+            arguments+=("$argument")
+            [[ $argument == -* ]] || filters+=" $argument"
+            ;;
     esac
 done
 
 # Debian keeps nginx where only root looks.
 PATH="$PATH:/usr/sbin:/sbin"
 install_missing
+# The tests that need the program for Windows build it as well, but then others wait beside a busy compiler.
+case "$filters" in
+    '' | *wine*) installer/windows/build.sh --install >/dev/null ;;
+esac
 # Tests wait for other programs more than they compute.
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
 cargo test --locked -- "${arguments[@]}"

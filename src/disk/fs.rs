@@ -6,8 +6,6 @@
 //! It does not promise durability by itself: who changes a folder calls [`Root::sync_dir`] when the
 //! order of changes matters.
 
-// What can fail on one platform may be nothing on another.
-#[allow(clippy::unnecessary_wraps)]
 #[cfg_attr(unix, path = "fs/unix.rs")]
 #[cfg_attr(windows, path = "fs/windows.rs")]
 mod platform;
@@ -224,7 +222,7 @@ impl Root {
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (to_dir, to_name) = self.parent(to).map_err(|e| self.error("reach", to, e))?;
-        self.at(from, |dir, name| dir.rename(name, &to_dir, to_name))
+        platform::patiently(|| self.at(from, |dir, name| dir.rename(name, &to_dir, to_name)))
             .map_err(|e| self.error("move", from, e))
     }
 
@@ -250,6 +248,15 @@ impl Root {
         is_locked(refusal) && self.open_existing(path).is_err_and(|e| is_locked(&e))
     }
 
+    /// Fails when a file that stands there cannot be replaced while others have it open.
+    pub fn check_replaceable(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        match platform::patiently(|| platform::check_replaceable(self, path)) {
+            Err(e) if !is_absent(&e) => Err(self.error("replace", path, e)),
+            _ => Ok(()),
+        }
+    }
+
     /// Fails when names in a folder may not be changed; a folder that is not there is no failure.
     pub fn check_writable(&self, folder: &str) -> Result<()> {
         let check = self.dir_at(Path::new(folder)).and_then(|dir| platform::check_writable(&dir));
@@ -257,12 +264,6 @@ impl Root {
             Err(e) if !is_absent(&e) => Err(self.error("write in", Path::new(folder), e)),
             _ => Ok(()),
         }
-    }
-
-    /// Fails when a file could not be replaced or removed right now, as far as that can be known.
-    pub fn check_replaceable(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        self.at(path, platform::check_replaceable).map_err(|e| self.error("replace", path, e))
     }
 
     /// Whether two names are one file.
@@ -278,7 +279,7 @@ impl Root {
 
     pub fn remove_file_if_there(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        match self.at(path, |dir, name| dir.remove_file_or_symlink(name)) {
+        match platform::patiently(|| self.at(path, |dir, name| dir.remove_file_or_symlink(name))) {
             Err(e) if !is_absent(&e) => Err(self.error("remove", path, e)),
             _ => Ok(()),
         }
@@ -366,7 +367,8 @@ impl Root {
     }
 
     fn error(&self, verb: &'static str, path: &Path, source: io::Error) -> FsError {
-        FsError { verb, path: self.path.join(path), source }
+        // Component by component, so that all of it is written as the system writes paths.
+        FsError { verb, path: self.path.iter().chain(path).collect(), source }
     }
 }
 

@@ -131,6 +131,7 @@ pub fn scan(
     let candidates = candidates(manifest, &inventory);
     let content = Live::new(Arc::clone(root), Arc::clone(manifest));
     let live = verify(manifest, &candidates, &content, cancel, progress)?;
+    check_readable(root, manifest, &candidates, &live)?;
     let staged = match Staging::existing(Arc::clone(root), Arc::clone(manifest))? {
         Some(staging) => {
             let missing = PieceSet::none(manifest.pieces.len()).missing_from_both(&live);
@@ -139,6 +140,25 @@ pub fn scan(
         None => PieceSet::none(manifest.pieces.len()),
     };
     Ok(Scan { inventory, live, staged })
+}
+
+/// Fails for a file that another program lets nobody read: it is not known to be wrong.
+fn check_readable(
+    root: &Root,
+    manifest: &Manifest,
+    candidates: &PieceSet,
+    live: &PieceSet,
+) -> Result<(), FsError> {
+    let looks_wrong = |piece| candidates.contains(piece) && !live.contains(piece);
+    for (entry, path, _) in manifest.files() {
+        if manifest.pieces_of(entry).any(looks_wrong)
+            && let Err(e) = root.open_file(path)
+            && e.kind() == FaultKind::FileInUse
+        {
+            return Err(e);
+        }
+    }
+    Ok(())
 }
 
 /// Pieces whose files are all there and long enough: only these are worth reading.

@@ -8,6 +8,9 @@ pub mod icon;
 pub mod menu;
 mod meter;
 pub mod notices;
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+mod platform;
 mod reply;
 mod signal;
 mod text;

@@ -1,5 +1,7 @@
 //! The system's request to end.
 
+use super::platform;
+
 /// Waits for Ctrl-C or the system's request to end.
 pub(super) async fn stop_signal() {
     let interrupt = async {
@@ -7,16 +9,8 @@ pub(super) async fn stop_signal() {
             std::future::pending::<()>().await;
         }
     };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                () = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
+    tokio::select! {
+        () = interrupt => {}
+        () = platform::termination() => {}
     }
-    interrupt.await;
 }

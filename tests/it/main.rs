@@ -31,4 +31,5 @@ mod swarm;
 mod torrents;
 mod transmission;
 mod tree;
+mod wine;
 mod world;

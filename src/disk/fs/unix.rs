@@ -1,13 +1,18 @@
 //! What Unix does its own way.
 
-use std::ffi::OsStr;
+// What cannot fail here can fail elsewhere.
+#![allow(clippy::unnecessary_wraps)]
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use cap_fs_ext::DirExt;
 use cap_primitives::fs::{AccessModes, AccessType};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+
+use super::Root;
 
 /// Fills `buf` from `offset`; the file's own position does not matter.
 pub fn read_exact_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
@@ -29,9 +34,14 @@ pub(super) fn check_writable(dir: &Dir) -> io::Result<()> {
     dir.access(".", AccessType::Access(modes))
 }
 
-/// Names are changed here whoever has the file open; the folder decides (see `check_writable`).
-pub(super) fn check_replaceable(_: &Dir, _: &OsStr) -> io::Result<()> {
+/// A file that is open can be replaced: who has it open keeps the old one.
+pub(super) fn check_replaceable(_: &Root, _: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// Nobody keeps us here who lets us a moment later.
+pub(super) fn patiently<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    attempt()
 }
 
 /// A pipe in the place of a file must not make us wait for its other end.

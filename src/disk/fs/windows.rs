@@ -1,12 +1,19 @@
 //! What Windows does its own way.
 
-use std::ffi::OsStr;
+// What cannot fail here can fail elsewhere.
+#![allow(clippy::unnecessary_wraps)]
+
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::windows::fs::FileExt;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+
+use super::Root;
 
 /// Fills `buf` from `offset`; moves the file's own position, which nobody may rely on.
 pub fn read_exact_at(file: &File, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
@@ -50,15 +57,34 @@ pub(super) fn check_writable(_: &Dir) -> io::Result<()> {
     Ok(())
 }
 
-/// Whoever opened a file, a game say, seldom lets others delete it meanwhile. A second name it may still
-/// get, so only this tells beforehand. Asking for the right to delete does not delete.
-pub(super) fn check_replaceable(dir: &Dir, name: &OsStr) -> io::Result<()> {
-    const DELETE: u32 = 0x0001_0000;
-    /// To read, to write, to delete: we keep nobody from anything.
-    const SHARE_ALL: u32 = 7;
+/// A second name can be given to a file whatever others do with it, so only this tells before the first
+/// step that they keep it: who allows neither writing nor deleting, and a program that runs.
+pub(super) fn check_replaceable(root: &Root, path: &Path) -> io::Result<()> {
+    const FILE_WRITE_DATA: u32 = 0x2;
+    const DELETE: u32 = 0x1_0000;
     let mut options = OpenOptions::new();
-    options.access_mode(DELETE).share_mode(SHARE_ALL).follow(FollowSymlinks::No);
-    dir.open_with(name, &options).map(drop)
+    options.access_mode(FILE_WRITE_DATA | DELETE).follow(FollowSymlinks::No);
+    root.at(path, |dir, name| {
+        let is_file = dir.symlink_metadata(name)?.is_file();
+        if is_file { dir.open_with(name, &options).map(drop) } else { Ok(()) }
+    })
+}
+
+/// Virus scanners and indexes open a file for a moment whenever it has changed, and keep others from moving it
+/// and from replacing it meanwhile; Windows tells nobody when they are done.
+pub(super) fn patiently<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    const ERROR_ACCESS_DENIED: i32 = 5;
+    const PAUSE: Duration = Duration::from_millis(20);
+    const ATTEMPTS: u32 = 75;
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(e) if is_in_use(&e) || e.raw_os_error() == Some(ERROR_ACCESS_DENIED) => {
+                thread::sleep(PAUSE);
+            }
+            result => return result,
+        }
+    }
+    attempt()
 }
 
 pub(super) fn do_not_wait(_: &mut OpenOptions) {}

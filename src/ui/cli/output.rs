@@ -149,20 +149,3 @@ fn in_words(error: &anyhow::Error) -> String {
         said => format!("{said}: {cause}"),
     })
 }
-
-/// Whether standard output has lost its reader, as far as the system tells before a write.
-#[cfg(unix)]
-pub(super) fn reader() -> Reader {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let out = io::stdout();
-    let mut polled = [PollFd::new(&out, PollFlags::empty())];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let is_gone = poll(&mut polled, Some(&at_once)).is_ok()
-        && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP);
-    if is_gone { Reader::Gone } else { Reader::There }
-}
-
-#[cfg(not(unix))]
-pub(super) fn reader() -> Reader {
-    Reader::There
-}

@@ -16,6 +16,7 @@ use crate::control::client::Client;
 use crate::model::snapshot::{PackView, Snapshot};
 use crate::paths::Paths;
 use crate::ui::args::Asked;
+use crate::ui::platform;
 use crate::ui::signal::stop_signal;
 use crate::ui::text;
 
@@ -136,7 +137,11 @@ impl View {
                 }
             }
         };
-        if lines.is_empty() { Ok(output::reader()) } else { output::print(&lines) }
+        match lines.as_str() {
+            "" if platform::reader_is_gone() => Ok(Reader::Gone),
+            "" => Ok(Reader::There),
+            lines => output::print(lines),
+        }
     }
 }
 

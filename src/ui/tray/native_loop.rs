@@ -32,6 +32,8 @@ impl Tray {
 }
 
 /// Shows the tray until it is told to quit. `begin` runs first, with the reason when there is no tray.
+// Of the many events of a window, a program without one needs two.
+#[allow(clippy::wildcard_enum_match_arm)]
 pub fn run(
     first: Menu,
     on: impl Fn(Chosen) + Send + Sync + Clone + 'static,

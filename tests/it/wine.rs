@@ -1,0 +1,223 @@
+//! The program for Windows, under Wine: what makes Windows another system is shown here, and the story that
+//! the native program is tested with, once more.
+
+mod machine;
+
+use self::machine::{Held, Wine};
+use super::e2e::{next_pack, pack};
+use super::tree::{Tree, noise};
+use super::world::{LIMIT, Ran, Running, World};
+
+/// A player with Windows.
+struct Player {
+    world: World,
+    wine: &'static Wine,
+}
+
+impl Player {
+    fn new() -> Self {
+        let (world, wine) = (World::new(), Wine::get());
+        let folder = machine::windows_path(&world.pack());
+        world.set("folder", &format!("{folder:?}"));
+        Self { world, wine }
+    }
+
+    /// One in whose folder a release is installed.
+    fn with(tree: &Tree) -> Self {
+        let player = Self::new();
+        player.world.publish(tree);
+        player.modsync("sync").exits(0);
+        player.world.has(tree);
+        player
+    }
+
+    fn modsync(&self, arguments: &str) -> Ran {
+        self.spawn(arguments).end(LIMIT)
+    }
+
+    fn spawn(&self, arguments: &str) -> Running {
+        self.world.seeder.await_silence();
+        let mut command = self.wine.command(&self.wine.modsync);
+        command.args(arguments.split_whitespace());
+        command.env("MODSYNC_CONFIG", machine::windows_path(&self.world.at("config.toml")));
+        command.env("MODSYNC_STATE", machine::windows_path(&self.world.at("state")));
+        Running::start(command)
+    }
+
+    /// Lets another program have a file of the pack open, as `hold.c` says.
+    fn hold(&self, how: &str, path: &str) -> Held {
+        self.wine.hold(how, &self.world.pack().join(path))
+    }
+}
+
+#[test]
+fn a_pack_is_installed_updated_verified_repaired_and_taken_back() {
+    let (old, new) = (pack(), next_pack());
+    let player = Player::new();
+    let world = &player.world;
+    let seeded = world.publish(&old);
+    player.modsync("sync").exits(0).says("10 new");
+    world.has(&old);
+    assert_eq!(world.seeder.sent(&seeded), seeded.layout.sent_for_all());
+
+    let seeded = world.publish(&new);
+    player.modsync("check").exits(10).says("update available");
+    player.modsync("sync").exits(0).says("2 new, 4 changed, 2 removed");
+    world.has(&new);
+    assert_eq!(world.seeder.sent(&seeded), seeded.layout.sent_for(&old, &new));
+    assert!(!world.pack().join("maps/old").exists(), "an emptied folder stays");
+    let before = world.stamps();
+    player.modsync("sync").exits(0).says("up to date");
+    player.modsync("verify").exits(0).says("all 10 files");
+    assert_eq!(world.stamps(), before);
+
+    new.clone().damaged("mods/core.pak").write(&world.pack());
+    player.modsync("verify").exits(11).says("mods/core.pak");
+    player.modsync("verify --repair").exits(0);
+    world.has(&new);
+
+    player.modsync("rollback").exits(0);
+    world.has(&old);
+    player.modsync("verify").exits(0);
+}
+
+#[test]
+fn a_file_that_another_program_holds_open_makes_all_of_an_update_wait() {
+    let (old, new) = (pack(), next_pack());
+    let player = Player::with(&old);
+    let world = &player.world;
+    world.publish(&new);
+    // The last of the changed files and the last of the removed ones: others come before each.
+    for path in ["readme.txt", "shaders/wind.glsl"] {
+        let held = player.hold("read", path);
+        let refusal = format!("could not replace `{path}`: the file is in use");
+        player.modsync("sync").exits(1).says(&refusal).says("Close the game");
+        world.has(&old);
+        assert!(!world.own("journal").exists(), "an apply was begun");
+        player.modsync("verify").exits(0);
+        drop(held);
+    }
+    player.modsync("sync").exits(0);
+    world.has(&new);
+}
+
+#[test]
+fn a_file_that_is_held_open_and_stays_is_no_hindrance() {
+    let player = Player::with(&pack());
+    player.world.publish(&next_pack());
+    let _held = player.hold("read", "mods/extra/lights.pak");
+    player.modsync("verify").exits(0);
+    player.modsync("sync").exits(0);
+    player.world.has(&next_pack());
+}
+
+#[test]
+fn a_file_that_nobody_else_may_read_is_not_called_damaged() {
+    let player = Player::with(&pack());
+    let held = player.hold("alone", "mods/core.pak");
+    for command in ["verify", "verify --repair"] {
+        player.modsync(command).exits(1).says("core.pak`: the file is in use");
+    }
+    drop(held);
+    player.modsync("verify").exits(0);
+}
+
+/// As a virus scanner has it.
+#[test]
+fn a_file_that_is_open_for_a_moment_is_waited_for() {
+    let player = Player::with(&pack());
+    player.world.publish(&next_pack());
+    let _scanners = ["maps/castle.map", "mods/core.pak", "readme.txt"]
+        .map(|path| player.hold("now-and-then", path));
+    player.modsync("sync").exits(0);
+    player.world.has(&next_pack());
+    player.modsync("rollback").exits(0);
+    player.world.has(&pack());
+}
+
+/// Longer paths than 260 characters are no test: Wine 8 cannot say where a folder so deep lies.
+#[test]
+fn names_with_spaces_and_of_every_language_are_names_like_others() {
+    let deep = format!("{}deep file.dat", "a folder with a long name/".repeat(5));
+    let names = ["mit Umlaut ä.pak", "кириллица/карта 1.map", "日本語/地図.map", "emoji 🎮.pak"];
+    let old = names
+        .iter()
+        .chain([&&*deep])
+        .zip(1..)
+        .fold(Tree::default(), |tree, (name, seed)| tree.with(name, noise(seed, 40_000)));
+    let player = Player::with(&old);
+    let new = old.clone().damaged(names[1]).damaged(&deep).without(names[2]);
+    player.world.publish(&new);
+    player.modsync("sync").exits(0).says("2 changed, 1 removed");
+    player.world.has(&new);
+    player.modsync("verify").exits(0);
+    player.modsync("rollback").exits(0);
+    player.world.has(&old);
+}
+
+#[test]
+fn names_that_differ_in_case_alone_are_one_file() {
+    let old = Tree::of(&[("Mods/Core.pak", 90_000), ("Mods/lights.pak", 50_000), ("a.txt", 500)]);
+    let player = Player::with(&old);
+    let world = &player.world;
+    // The next release writes its names in another way, and changes one of these files.
+    let new = Tree::default()
+        .with("mods/core.PAK", old.clone().damaged("Mods/Core.pak").bytes("Mods/Core.pak"))
+        .with("mods/LIGHTS.pak", old.bytes("Mods/lights.pak"))
+        .with("a.txt", old.bytes("a.txt"));
+    world.publish(&new);
+    player.modsync("sync").exits(0);
+    assert_eq!(in_small_letters(&world.tree()), in_small_letters(&new));
+    player.modsync("verify").exits(0);
+    player.modsync("check").exits(0);
+    player.modsync("rollback").exits(0);
+    assert_eq!(in_small_letters(&world.tree()), in_small_letters(&old));
+}
+
+#[test]
+fn a_file_of_the_player_with_the_name_in_another_case_goes_to_the_trash() {
+    let player = Player::new();
+    let mine = noise(7, 300);
+    Tree::default().with("README.TXT", mine.clone()).write(&player.world.pack());
+    player.world.publish(&pack());
+    player.modsync("sync").exits(0);
+    assert_eq!(in_small_letters(&player.world.tree()), in_small_letters(&pack()));
+    assert!(player.world.trash_has(&mine), "a file of the player is lost");
+}
+
+#[test]
+fn a_folder_can_become_a_file_and_a_file_a_folder() {
+    let old = pack();
+    let new = old
+        .clone()
+        .without("maps/castle.map")
+        .without("maps/old/harbour.map")
+        .without("readme.txt")
+        .with("maps", noise(20, 9_000))
+        .with("readme.txt/readme.txt", noise(21, 9_000));
+    let player = Player::with(&old);
+    player.world.publish(&new);
+    player.modsync("sync").exits(0);
+    player.world.has(&new);
+    player.modsync("rollback").exits(0);
+    player.world.has(&old);
+}
+
+#[test]
+fn a_running_engine_is_asked_by_the_other_commands_and_installs_an_update() {
+    let (old, new) = (pack(), next_pack());
+    let player = Player::with(&old);
+    let mut engine = player.spawn("run");
+    engine.says(" running ");
+    player.modsync("status").exits(0).says("current");
+    player.world.publish(&new);
+    player.modsync("sync").exits(0).says("2 new, 4 changed, 2 removed");
+    engine.says("applying");
+    player.world.has(&new);
+    player.modsync("verify").exits(0);
+}
+
+/// The files as a system sees them that takes `A` for `a`.
+fn in_small_letters(tree: &Tree) -> Tree {
+    Tree(tree.0.iter().map(|(path, bytes)| (path.to_lowercase(), bytes.clone())).collect())
+}

@@ -1,0 +1,129 @@
+//! [`Wine`]: one Wine for all tests, with the program built for Windows.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+/// A Wine of our own.
+#[derive(Debug)]
+pub struct Wine {
+    /// Beside its own drives, programs that only tests need.
+    folder: PathBuf,
+    /// The program, as Linux names it.
+    pub modsync: PathBuf,
+}
+
+/// A program that has a file open. It closes it and ends when this is dropped.
+#[derive(Debug)]
+pub struct Held(Child);
+
+impl Wine {
+    /// It runs until the tests end, or it would start anew for each command: their end, however it comes,
+    /// closes what its first program reads, which ends then, and Wine with it.
+    pub fn get() -> &'static Self {
+        static WINE: OnceLock<(Wine, Held)> = OnceLock::new();
+        let (wine, _) = WINE.get_or_init(|| {
+            let wine = Self::prepare();
+            let keeper = wine.hold("read", &wine.folder.join("hold.exe"));
+            (wine, keeper)
+        });
+        wine
+    }
+
+    fn prepare() -> Self {
+        let built = Command::new(source("installer/windows/build.sh")).output().unwrap();
+        let modsync = PathBuf::from(said(built).trim_end());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wine");
+        fs::create_dir_all(&folder).unwrap();
+        let wine = Self { folder, modsync };
+        wine.make_drives();
+        wine.compile("shim.c", &["-shared", "-o", "bcryptprimitives.dll"], &["-ladvapi32"]);
+        wine.compile("hold.c", &["-municode", "-o", "hold.exe"], &[]);
+        wine
+    }
+
+    /// Its drives take long to make and are kept for the next time.
+    fn make_drives(&self) {
+        let lock = File::create(self.folder.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let (drives, made) = (self.folder.join("prefix"), self.folder.join("made"));
+        if !made.exists() {
+            let _ = fs::remove_dir_all(&drives);
+            said(self.linux_command("wineboot").arg("--init").output().expect(INSTALLED));
+            // What it wrote is on the disk only when it has ended.
+            said(self.linux_command("wineserver").arg("--wait").output().expect(INSTALLED));
+            File::create(made).unwrap();
+        }
+    }
+
+    fn compile(&self, file: &str, options: &[&str], libraries: &[&str]) {
+        let mut compiler = Command::new("x86_64-w64-mingw32-gcc");
+        compiler.args(["-O2", "-Wall", "-Werror"]).args(options);
+        compiler.arg(source("tests/it/wine").join(file)).args(libraries);
+        said(compiler.current_dir(&self.folder).output().expect(INSTALLED));
+    }
+
+    /// A command that runs a program for Windows.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = self.linux_command("wine");
+        command.arg(program);
+        command
+    }
+
+    fn linux_command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", &self.folder)
+            .env("LANG", "C.UTF-8")
+            .env("WINEPREFIX", self.folder.join("prefix"))
+            .env("WINEARCH", "win64")
+            .env("WINEDEBUG", "-all")
+            .env("WINEDLLOVERRIDES", "mscoree=;mshtml=;winemenubuilder.exe=d")
+            // Programs find here the libraries that Wine itself lacks.
+            .env("WINEPATH", windows_path(&self.folder))
+            .current_dir(&self.folder)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a program that has a file open, and waits until it has.
+    pub fn hold(&self, how: &str, file: &Path) -> Held {
+        let mut command = self.command(&self.folder.join("hold.exe"));
+        command.arg(how).arg(windows_path(file)).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = command.stderr(Stdio::null()).spawn().expect(INSTALLED);
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), "holding", "{}", file.display());
+        Held(holder)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+const INSTALLED: &str = "a part of the tests is not installed; `tests/run.sh` does that";
+
+/// How Windows names a file of Linux.
+pub fn windows_path(path: &Path) -> String {
+    format!("Z:{}", path.to_str().unwrap().replace('/', "\\"))
+}
+
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// What a command that has to succeed said.
+#[track_caller]
+fn said(output: Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
