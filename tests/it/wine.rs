@@ -32,12 +32,16 @@ impl Player {
     }
 
     fn modsync(&self, arguments: &str) -> Ran {
-        self.spawn(arguments).end(LIMIT)
+        let mut ran = self.spawn(arguments).end(LIMIT);
+        let (said, code) = ran.stderr.rsplit_once("ended with ").expect(&ran.stderr);
+        ran.code = Some(code.trim_end().parse().unwrap());
+        ran.stderr = said.to_owned();
+        ran
     }
 
     fn spawn(&self, arguments: &str) -> Running {
         self.world.seeder.await_silence();
-        let mut command = self.wine.command(&self.wine.modsync);
+        let mut command = self.wine.modsync();
         command.args(arguments.split_whitespace());
         command.env("MODSYNC_CONFIG", machine::windows_path(&self.world.at("config.toml")));
         command.env("MODSYNC_STATE", machine::windows_path(&self.world.at("state")));
