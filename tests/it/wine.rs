@@ -221,6 +221,12 @@ fn a_running_engine_is_asked_by_the_other_commands_and_installs_an_update() {
     player.modsync("verify").exits(0);
 }
 
+#[test]
+fn the_demo_tells_its_story_to_the_end() {
+    let player = Player::new();
+    player.modsync("demo").exits(0).says("byte for byte, what the admin published");
+}
+
 /// The files as a system sees them that takes `A` for `a`.
 fn in_small_letters(tree: &Tree) -> Tree {
     Tree(tree.0.iter().map(|(path, bytes)| (path.to_lowercase(), bytes.clone())).collect())
