@@ -32,12 +32,16 @@ impl Player {
     }
 
     fn modsync(&self, arguments: &str) -> Ran {
-        self.spawn(arguments).end(LIMIT)
+        let mut ran = self.spawn(arguments).end(LIMIT);
+        let (said, code) = ran.stderr.rsplit_once("ended with ").expect(&ran.stderr);
+        ran.code = Some(code.trim_end().parse().unwrap());
+        ran.stderr = said.to_owned();
+        ran
     }
 
     fn spawn(&self, arguments: &str) -> Running {
         self.world.seeder.await_silence();
-        let mut command = self.wine.command(&self.wine.modsync);
+        let mut command = self.wine.modsync();
         command.args(arguments.split_whitespace());
         command.env("MODSYNC_CONFIG", machine::windows_path(&self.world.at("config.toml")));
         command.env("MODSYNC_STATE", machine::windows_path(&self.world.at("state")));
@@ -215,6 +219,12 @@ fn a_running_engine_is_asked_by_the_other_commands_and_installs_an_update() {
     engine.says("applying");
     player.world.has(&new);
     player.modsync("verify").exits(0);
+}
+
+#[test]
+fn the_demo_tells_its_story_to_the_end() {
+    let player = Player::new();
+    player.modsync("demo").exits(0).says("byte for byte, what the admin published");
 }
 
 /// The files as a system sees them that takes `A` for `a`.

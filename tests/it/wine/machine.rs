@@ -12,7 +12,7 @@ pub struct Wine {
     /// Beside its own drives, programs that only tests need.
     folder: PathBuf,
     /// The program, as Linux names it.
-    pub modsync: PathBuf,
+    modsync: PathBuf,
 }
 
 /// A program that has a file open. It closes it and ends when this is dropped.
@@ -41,6 +41,7 @@ impl Wine {
         wine.make_drives();
         wine.compile("shim.c", &["-shared", "-o", "bcryptprimitives.dll"], &["-ladvapi32"]);
         wine.compile("hold.c", &["-municode", "-o", "hold.exe"], &[]);
+        wine.compile("run.c", &["-o", "run.exe"], &[]);
         wine
     }
 
@@ -65,10 +66,16 @@ impl Wine {
         said(compiler.current_dir(&self.folder).output().expect(INSTALLED));
     }
 
-    /// A command that runs a program for Windows.
-    pub fn command(&self, program: &Path) -> Command {
+    /// Runs the program, and says at last with which code it ended.
+    pub fn modsync(&self) -> Command {
+        let mut command = self.command("run.exe");
+        command.arg(windows_path(&self.modsync));
+        command
+    }
+
+    fn command(&self, program: &str) -> Command {
         let mut command = self.linux_command("wine");
-        command.arg(program);
+        command.arg(self.folder.join(program));
         command
     }
 
@@ -92,7 +99,7 @@ impl Wine {
 
     /// Starts a program that has a file open, and waits until it has.
     pub fn hold(&self, how: &str, file: &Path) -> Held {
-        let mut command = self.command(&self.folder.join("hold.exe"));
+        let mut command = self.command("hold.exe");
         command.arg(how).arg(windows_path(file)).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut holder = command.stderr(Stdio::null()).spawn().expect(INSTALLED);
         let mut line = String::new();
