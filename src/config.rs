@@ -177,6 +177,13 @@ pub fn parse(text: &str, file: &Path, own_state: &Path) -> Result<Config, Config
         .map_err(|mistake| mistake.in_file(file, text))
 }
 
+/// Fails when there is no such file. Without one nothing is followed, and that may be meant; a file that
+/// has gone, with all its packs, seldom is.
+pub fn check_there(file: &Path) -> Result<(), ConfigError> {
+    let there = fs::metadata(file).map(drop);
+    there.map_err(|source| ConfigError::Io { verb: "read", file: file.to_owned(), source })
+}
+
 fn read(file: &Path) -> Result<String, ConfigError> {
     match fs::read_to_string(file) {
         Ok(text) => Ok(text),

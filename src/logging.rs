@@ -1,5 +1,6 @@
 //! Where our own words go: standard error, and for a service a file that is rotated by size.
 
+use anyhow::Context;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -32,7 +33,7 @@ pub fn file(folder: &Path) -> PathBuf {
 /// Starts logging. `MODSYNC_LOG` overrides what is logged, in the words of `tracing`'s `EnvFilter`.
 pub fn start(audience: Audience, folder: Option<&Path>) -> anyhow::Result<()> {
     let usual = match audience {
-        Audience::Command => "error,librqbit=off,librqbit_core=off",
+        Audience::Command => "error,modsync=warn,librqbit=off,librqbit_core=off",
         Audience::Service => {
             "info,librqbit=warn,librqbit_core=error,librqbit_dht=error,librqbit_upnp=error,librqbit_lsd=error"
         }
@@ -40,7 +41,8 @@ pub fn start(audience: Audience, folder: Option<&Path>) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("MODSYNC_LOG").or_else(|_| EnvFilter::try_new(usual))?;
     let file = folder
         .map(|folder| {
-            std::fs::create_dir_all(folder)?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("could not make `{}`", folder.display()))?;
             let rotate = FileRotate::new(
                 file(folder),
                 AppendCount::new(FORMER),
@@ -53,6 +55,10 @@ pub fn start(audience: Audience, folder: Option<&Path>) -> anyhow::Result<()> {
         .transpose()?;
     let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let shown = fmt::layer().with_target(false).with_ansi(coloured).with_writer(std::io::stderr);
+    let shown = match audience {
+        Audience::Command => shown.without_time().boxed(),
+        Audience::Service => shown.boxed(),
+    };
     // A second start, as in a test, keeps the first.
     let _ = tracing_subscriber::registry().with(filter).with(shown).with(file).try_init();
     Ok(())

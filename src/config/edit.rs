@@ -64,7 +64,8 @@ pub fn set_auto_apply(file: &Path, own_state: &Path, on: bool) -> Result<(), Con
         }
         None => {}
     }
-    let text = document.to_string();
+    let ending = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let text = document.to_string().replace("\r\n", "\n").replace('\n', ending);
     parse(&text, file, own_state)?;
     write(file, &text)
 }

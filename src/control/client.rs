@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Method, Response, header};
+use hyper::{Method, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -26,6 +26,9 @@ use crate::paths::Paths;
 
 /// How long a connection over loopback may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// More than any snapshot has, in bytes.
+const LARGEST: usize = 256 << 20;
 
 /// The engine of another process.
 #[derive(Debug)]
@@ -45,27 +48,35 @@ enum ClientError {
     Request(#[from] hyper::http::Error),
     #[error("{0}")]
     Answer(#[from] serde_json::Error),
+    #[error("the answer is cut off or too large")]
+    Cut,
+    #[error("the answer is {0}")]
+    Status(StatusCode),
     #[error("no answer in {PATIENCE:?}")]
     Late(#[from] tokio::time::error::Elapsed),
 }
 
 impl Client {
-    /// The engine that runs on this state folder; `None` when none can be asked.
+    /// The engine that runs on this state folder; `None` when none can be asked: a note may be of one that
+    /// was killed, and its port may be another program's by now.
     pub async fn connect(paths: &Paths) -> Result<Option<Self>, Fault> {
         let Some(endpoint) = Endpoint::read(paths) else { return Ok(None) };
-        let first = match endpoint.get("snapshot").await {
-            Ok(response) => response,
-            // Nobody listens: a note of an engine that was killed.
-            Err(error) => {
-                tracing::debug!("no engine answers: {error}");
-                return Ok(None);
+        match timeout(PATIENCE, endpoint.look()).await {
+            Ok(Ok((snapshot, events))) => {
+                let (publish, snapshots) = watch::channel(Arc::new(snapshot));
+                let listening = tokio::spawn(listen(events, publish));
+                Ok(Some(Self { endpoint, snapshots, listening }))
             }
-        };
-        let snapshot: Snapshot = read(first).await?;
-        let (publish, snapshots) = watch::channel(Arc::new(snapshot));
-        let events = endpoint.get("events").await.map_err(|e| lost(&e))?;
-        let listening = tokio::spawn(listen(events.into_body(), publish));
-        Ok(Some(Self { endpoint, snapshots, listening }))
+            Ok(Err(ClientError::Answer(_))) if endpoint.version != env!("CARGO_PKG_VERSION") => {
+                let what = format!("the ModSync that runs is of version {}", endpoint.version);
+                Err(Fault::new(FaultKind::Refused, what, "End it, and start it again."))
+            }
+            Ok(Err(error)) => {
+                tracing::debug!("no engine answers: {error}");
+                Ok(None)
+            }
+            Err(_) => Ok(None),
+        }
     }
 
     /// Whether the engine stays and takes commands, rather than carrying out one.
@@ -103,6 +114,15 @@ impl Drop for Client {
 }
 
 impl Endpoint {
+    /// What is, and the changes from then on.
+    async fn look(&self) -> Result<(Snapshot, Incoming), ClientError> {
+        let events = well(self.get("events").await?)?;
+        let snapshot = well(self.get("snapshot").await?)?;
+        let body = Limited::new(snapshot, LARGEST).collect().await;
+        let bytes = body.map_err(|_| ClientError::Cut)?.to_bytes();
+        Ok((serde_json::from_slice(&bytes)?, events))
+    }
+
     async fn get(&self, name: &str) -> Result<Response<Incoming>, ClientError> {
         self.request(Method::GET, name, Full::default()).await
     }
@@ -128,6 +148,11 @@ impl Endpoint {
     }
 }
 
+fn well(response: Response<Incoming>) -> Result<Incoming, ClientError> {
+    let status = response.status();
+    if status.is_success() { Ok(response.into_body()) } else { Err(ClientError::Status(status)) }
+}
+
 /// The answer, or the fault that is in its place.
 async fn read<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, Fault> {
     let is_well = response.status().is_success();
@@ -146,19 +171,27 @@ fn lost(error: &ClientError) -> Fault {
 
 /// Takes in server-sent events: each is one line `data: {…}` here.
 async fn listen(mut body: Incoming, publish: watch::Sender<Arc<Snapshot>>) {
-    let mut pending = Vec::new();
+    let mut line = Vec::new();
     while let Some(Ok(frame)) = body.frame().await {
         let Some(data) = frame.data_ref() else { continue };
-        pending.extend_from_slice(data);
-        while let Some(end) = pending.iter().position(|&byte| byte == b'\n') {
-            let line: Vec<u8> = pending.drain(..=end).collect();
-            let Some(json) = line.strip_prefix(b"data: ") else { continue };
-            match serde_json::from_slice::<Snapshot>(json) {
-                Ok(snapshot) => {
-                    publish.send_replace(Arc::new(snapshot));
-                }
-                Err(error) => tracing::debug!("an event that makes no sense: {error}"),
+        for piece in data.split_inclusive(|&byte| byte == b'\n') {
+            line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                take_in(&line, &publish);
+                line.clear();
+            } else if line.len() > LARGEST {
+                return;
             }
         }
+    }
+}
+
+fn take_in(line: &[u8], publish: &watch::Sender<Arc<Snapshot>>) {
+    let Some(json) = line.strip_prefix(b"data: ") else { return };
+    match serde_json::from_slice::<Snapshot>(json) {
+        Ok(snapshot) => {
+            publish.send_replace(Arc::new(snapshot));
+        }
+        Err(error) => tracing::debug!("an event that makes no sense: {error}"),
     }
 }

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
@@ -58,7 +58,8 @@ pub enum Wish {
 /// A server that listens until this is dropped.
 #[derive(Debug)]
 pub struct Server {
-    pub wishes: mpsc::Receiver<Wish>,
+    /// Each with the way to say whether it is granted.
+    pub wishes: mpsc::Receiver<(Wish, oneshot::Sender<bool>)>,
     paths: Paths,
     listening: JoinHandle<()>,
 }
@@ -74,7 +75,7 @@ impl Drop for Server {
 struct Desk {
     handle: Handle,
     endpoint: Endpoint,
-    wishes: mpsc::Sender<Wish>,
+    wishes: mpsc::Sender<(Wish, oneshot::Sender<bool>)>,
 }
 
 /// Listens for the user's other processes, and leaves a note where. An engine that carries out one
@@ -268,9 +269,10 @@ impl Desk {
         Ok(with_ok(&json!({ "name": pack })))
     }
 
-    /// Whoever shows the program, or ends it, listens; if nobody does, there is nothing to show.
+    /// Whoever lives in the tray can show it; an engine without a face can only quit.
     async fn pass_on(&self, wish: Wish) -> Value {
-        let heard = self.wishes.send(wish).await.is_ok();
-        json!({ "ok": heard })
+        let (reply, granted) = oneshot::channel();
+        let sent = self.wishes.send((wish, reply)).await.is_ok();
+        json!({ "ok": sent && granted.await.unwrap_or(false) })
     }
 }

@@ -23,6 +23,8 @@ pub struct Inventory {
     /// its odd bytes replaced here, so it can be shown and not be opened.
     pub others: BTreeMap<String, Other>,
     pub dirs: BTreeSet<String>,
+    /// Folders that we may not look into.
+    pub closed: BTreeSet<String>,
     /// Set where `a` and `A` are one file: the files again, by what their names fold to.
     pub folded: Option<BTreeMap<String, RelPath>>,
 }
@@ -86,8 +88,11 @@ pub fn list(root: &Root, cancel: &Cancel) -> Result<Inventory, ScanError> {
             return Err(Cancelled.into());
         }
         let listed = match root.list(&dir) {
-            // What may not be read is not ours to judge; what the release needs of it is missing.
-            Err(e) if e.kind() == FaultKind::AccessDenied && !dir.is_empty() => Vec::new(),
+            // What may not be read is not ours to judge, as long as the release needs nothing of it.
+            Err(e) if e.kind() == FaultKind::AccessDenied && !dir.is_empty() => {
+                inventory.closed.insert(dir.clone());
+                Vec::new()
+            }
             listed => listed?,
         };
         for (name, stat) in listed {
@@ -128,6 +133,11 @@ pub fn scan(
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Scan, ScanError> {
+    let needed =
+        |dir: &&String| manifest.files().any(|(_, path, _)| path.ancestors().any(|a| a == *dir));
+    if let Some(closed) = inventory.closed.iter().find(needed) {
+        root.list(closed)?;
+    }
     let candidates = candidates(manifest, &inventory);
     let content = Live::new(Arc::clone(root), Arc::clone(manifest));
     let live = verify(manifest, &candidates, &content, cancel, progress)?;
@@ -142,7 +152,7 @@ pub fn scan(
     Ok(Scan { inventory, live, staged })
 }
 
-/// Fails for a file that another program lets nobody read: it is not known to be wrong.
+/// Fails for a file that we cannot read: it is not known to be wrong.
 fn check_readable(
     root: &Root,
     manifest: &Manifest,
@@ -153,7 +163,7 @@ fn check_readable(
     for (entry, path, _) in manifest.files() {
         if manifest.pieces_of(entry).any(looks_wrong)
             && let Err(e) = root.open_file(path)
-            && e.kind() == FaultKind::FileInUse
+            && matches!(e.kind(), FaultKind::FileInUse | FaultKind::AccessDenied)
         {
             return Err(e);
         }

@@ -33,6 +33,8 @@ pub struct Plan {
     pub let_go: BTreeMap<RelPath, Stat>,
     /// Things that stand where the release has a file or a folder; moved to the trash whole.
     pub obstacles: BTreeMap<String, Kind>,
+    /// Files of the user's that go to the trash: something of the release takes their place.
+    pub displaced: BTreeMap<String, Stat>,
     /// Folders of the release that are not there yet.
     pub new_folders: BTreeSet<String>,
     /// What no release names, without what the user ignores.
@@ -98,6 +100,7 @@ pub fn plan(given: Given<'_>) -> Plan {
     let names = Names::of(manifest, &scan.inventory);
     let (remove, let_go) = dropped(&scan.inventory, baseline, &names);
     let obstacles = obstacles(manifest, &scan.inventory, &remove);
+    let displaced = displaced(given, &actions, &obstacles);
     let bytes =
         |pieces: &PieceSet| pieces.iter().map(|piece| manifest.piece_size(piece)).sum::<u64>();
     let new_content: u64 = actions
@@ -124,6 +127,7 @@ pub fn plan(given: Given<'_>) -> Plan {
         remove,
         let_go,
         obstacles,
+        displaced,
         new_folders: new_folders(manifest, &scan.inventory),
         edited: scan.live.missing_from_both(&wanted),
         wanted,
@@ -333,6 +337,28 @@ fn obstacles(
     obstacles
 }
 
+/// Pack files that were edited or never were ours, and what stands where the release has something else.
+fn displaced(
+    given: Given<'_>,
+    actions: &BTreeMap<EntryIndex, Action>,
+    obstacles: &BTreeMap<String, Kind>,
+) -> BTreeMap<String, Stat> {
+    let Given { manifest, scan, baseline, .. } = given;
+    let is_ours = |path, stat| baseline.is_some_and(|baseline| baseline.is_ours(path, stat));
+    let changed = actions.iter().filter_map(|(&entry, action)| {
+        let Action::Change(stat) = *action else { return None };
+        let path = manifest.entries.get(entry)?.path.as_ref()?;
+        (!is_ours(path, stat)).then(|| (path.to_string(), stat))
+    });
+    let files = scan.inventory.files.iter().filter(|(path, stat)| !is_ours(path, **stat));
+    let others = scan.inventory.others.iter().map(|(path, other)| (path.clone(), other.stat));
+    let in_the_way = files
+        .map(|(path, stat)| (path.to_string(), *stat))
+        .chain(others)
+        .filter(|(path, _)| obstacles.keys().any(|obstacle| is_at_or_below(path, obstacle)));
+    if obstacles.is_empty() { changed.collect() } else { changed.chain(in_the_way).collect() }
+}
+
 fn new_folders(manifest: &Manifest, inventory: &Inventory) -> BTreeSet<String> {
     let there: BTreeSet<String> = inventory.dirs.iter().map(|dir| inventory.key(dir)).collect();
     let needed: BTreeSet<&str> =
@@ -372,7 +398,7 @@ fn extras_but(
         .map(|(path, other)| (path.as_str(), other.stat));
     files
         .chain(others)
-        .filter(|(path, _)| !names.contains(path) && !policy.ignore.matches(path) && !but(path))
+        .filter(|(path, _)| !names.contains(path) && !policy.spares(path) && !but(path))
         .map(|(path, stat)| (path.to_owned(), stat))
         .collect()
 }
@@ -476,6 +502,7 @@ impl Plan {
             kept: edits
                 .chain(self.let_go.iter().map(|(p, s)| line(p.as_str(), s.length)))
                 .collect(),
+            displaced: self.displaced.iter().map(|(p, s)| line(p, s.length)).collect(),
             extra: self.extras.iter().map(|(p, s)| line(p, s.length)).collect(),
             unchanged: self.unchanged.len() as u64,
             download_bytes: self.download_bytes,

@@ -27,6 +27,8 @@ pub struct Facts {
     pub offered: Option<Release>,
     /// The release the user went back from. It is applied again only when asked for.
     pub held: Option<Digest>,
+    /// The release that the folder says was gone back from, when that is taken in here already.
+    pub went_back_from: Option<Digest>,
     /// What applying the offered release would do, as far as it was worked out.
     pub summary: Option<Summary>,
     /// What a person must decide, about the plan that was last shown.
@@ -67,7 +69,9 @@ impl Facts {
         let published = self.origin.digest;
         let from = found.went_back_from;
         let from = from.filter(|from| published.is_none_or(|digest| digest == from.digest));
-        if let Some(from) = from {
+        let is_known = from.as_ref().map(|from| from.digest) == self.went_back_from;
+        if let Some(from) = from.filter(|_| !is_known) {
+            self.went_back_from = Some(from.digest);
             let offered = self.offered.get_or_insert_with(|| from.clone());
             if offered.digest == from.digest {
                 self.held = Some(from.digest);
@@ -112,6 +116,7 @@ impl Facts {
         self.installed = Some(report.release.clone());
         self.last_apply = Some(report.clone());
         self.question = None;
+        self.went_back_from = None;
         if self.held == Some(report.release.digest) {
             self.held = None;
         }
@@ -125,6 +130,7 @@ impl Facts {
         self.extras = None;
         self.installed = Some(report.release.clone());
         self.last_apply = Some(report.clone());
+        self.went_back_from = Some(from.digest);
         let offered = self.offered.get_or_insert(from);
         self.held = Some(offered.digest);
         self.summary = None;
@@ -146,9 +152,14 @@ impl Facts {
         self.extras = Some(left as u64);
     }
 
+    /// The mark that the folder must have: without one, nothing of ours can be lost there.
+    pub fn known_marker(&self) -> Option<&Marker> {
+        self.marker.as_ref().filter(|_| self.installed.is_some())
+    }
+
     pub fn is_held(&self) -> bool {
         let offered = self.offered.as_ref().map(|offered| offered.digest);
-        offered.is_some() && offered == self.held
+        self.installed.is_some() && offered.is_some() && offered == self.held
     }
 
     /// The release to make the folder equal to, and whether a look at lengths and times will do.
@@ -164,6 +175,7 @@ impl Facts {
         if self.installed.is_some() && digest(&self.offered) == digest(&self.installed) {
             self.offered = None;
             self.summary = None;
+            self.question = None;
         }
     }
 }

@@ -100,6 +100,8 @@ pub struct Machine {
     /// When the origin is asked next by itself; `None` without a clock.
     next_check: Option<SystemTime>,
     recovered: bool,
+    /// Whether it has recovered once: from then on it is no longer starting.
+    was_ready: bool,
     seeding: bool,
     /// What is tried again by itself, and when.
     waiting: Option<Waiting>,
@@ -123,6 +125,7 @@ impl Machine {
             queue: VecDeque::new(),
             next_check: first_check,
             recovered: false,
+            was_ready: false,
             seeding: false,
             waiting: None,
             question: None,
@@ -233,9 +236,13 @@ impl Machine {
             self.facts.question = None;
             self.facts.summary = None;
         }
+        let is_wanted_now = config.auto_apply && !self.config.auto_apply;
         self.config = config;
         if let Some(next) = &mut self.next_check {
             *next = (*next).min(now.time + self.config.check_interval);
+        }
+        if is_wanted_now && self.is_free() && self.next_check.is_some() {
+            return self.begin(Errand::new(Goal::Follow, None), now);
         }
         Vec::new()
     }

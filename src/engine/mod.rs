@@ -286,18 +286,32 @@ impl Engine {
             && let Err(error) = self.read_settings()
         {
             tracing::error!("the settings are broken, the former ones stay in force: {error}");
-            let hint = "Correct the file; it is read again when it changes.";
-            self.config_fault = Some(Fault::new(FaultKind::Refused, error, hint));
         }
     }
 
     fn read_settings(&mut self) -> Result<(), ConfigError> {
         self.watched = config::Stamp::of(&self.paths.config);
-        let config = config::load(&self.paths.config, &self.paths.state)?;
-        tracing::info!("the settings changed and are in force");
-        self.config_fault = None;
-        self.reconfigure(config);
-        Ok(())
+        match self.settings() {
+            Ok(config) => {
+                tracing::info!("the settings changed and are in force");
+                self.config_fault = None;
+                self.reconfigure(config);
+                Ok(())
+            }
+            Err(error) => {
+                let hint = "Correct the file; it is read again when it changes.";
+                self.config_fault = Some(Fault::new(FaultKind::Refused, &error, hint));
+                Err(error)
+            }
+        }
+    }
+
+    /// A file that has gone, with all its packs, is a broken edit.
+    fn settings(&self) -> Result<Config, ConfigError> {
+        if !self.config.packs.is_empty() {
+            config::check_there(&self.paths.config)?;
+        }
+        config::load(&self.paths.config, &self.paths.state)
     }
 
     fn change(&mut self, change: Change) -> Result<Option<String>, Fault> {
@@ -380,7 +394,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Publishes what changed, and leaves it on disk for a look from outside.
+    /// Publishes what changed.
     fn show(&mut self) {
         let snapshot = Snapshot {
             packs: self.packs.iter().map(Pack::view).collect(),

@@ -40,7 +40,7 @@ impl ProgressCell {
             meter.mark = Some((Instant::now(), done));
             meter.settled = elapsed >= WINDOW;
         }
-        meter.shown = Progress { done, total, unit, rate, peers: None };
+        meter.shown = Progress { done, total, unit, rate, peers: None, eta: None };
     }
 
     /// Tells everything at once.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -19,6 +20,9 @@ use crate::model::pack::PackConfig;
 use crate::model::snapshot::Seeding;
 use crate::net::swarm::{self, Joined, PackStorage, Swarm, SwarmOptions, Torrent, Turn};
 use crate::origin::metainfo;
+
+/// How long after a failure to seed it is tried again.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// The one swarm of the engine.
 #[derive(Debug)]
@@ -108,14 +112,22 @@ impl Session {
 
 impl Given {
     async fn seed_until(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
-        let is_over = loop {
+        loop {
             let turn = tokio::select! {
                 turn = self.swarm.turn_to_seed(self.info_hash) => turn,
-                _ = &mut stopped => break Ok(()),
+                _ = &mut stopped => return,
             };
             match self.join(&turn).await {
                 Ok(Some(joined)) => *lock(&self.joined) = Some(joined),
-                nothing => break nothing.map(drop),
+                Ok(None) => return,
+                Err(fault) => {
+                    tracing::warn!(pack = self.config.name, "could not seed: {fault}");
+                    drop(turn);
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => continue,
+                        _ = &mut stopped => return,
+                    }
+                }
             }
             let goes_on = tokio::select! {
                 () = turn.is_wanted() => true,
@@ -124,11 +136,8 @@ impl Given {
             *lock(&self.joined) = None;
             self.swarm.leave(turn).await;
             if !goes_on {
-                break Ok(());
+                return;
             }
-        };
-        if let Err(fault) = is_over {
-            tracing::warn!(pack = self.config.name, "could not seed: {fault}");
         }
     }
 

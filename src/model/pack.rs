@@ -45,6 +45,14 @@ pub struct Policy {
     pub trash_size: u64,
 }
 
+impl Policy {
+    /// Whether a file that no release names stays out of every cleaning: an edit that was kept may be of
+    /// a file that the release has dropped since.
+    pub fn spares(&self, path: &str) -> bool {
+        self.ignore.matches(path) || self.keep.matches(path)
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {

@@ -31,6 +31,8 @@ pub struct PlanReport {
     pub removed: Vec<FileLine>,
     /// Files of the pack with local edits that stay, and dropped ones that were edited.
     pub kept: Vec<FileLine>,
+    /// Files of the user's, or edited by them, that go to the trash.
+    pub displaced: Vec<FileLine>,
     /// Files that no release names.
     pub extra: Vec<FileLine>,
     pub unchanged: u64,

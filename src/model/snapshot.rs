@@ -209,6 +209,9 @@ pub struct Progress {
     pub rate: u64,
     /// Peers connected; only while fetching.
     pub peers: Option<u32>,
+    /// Seconds left at the present rate.
+    #[serde(default)]
+    pub eta: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -229,9 +232,11 @@ impl Progress {
         }
     }
 
-    /// Seconds left at the present rate.
-    pub fn eta(&self) -> Option<u64> {
-        (self.rate > 0 && self.total > 0).then(|| self.total.saturating_sub(self.done) / self.rate)
+    /// The same with the time that is left.
+    pub fn with_eta(self) -> Self {
+        let left = self.total.saturating_sub(self.done);
+        let is_known = self.rate > 0 && left > 0;
+        Self { eta: is_known.then(|| left / self.rate), ..self }
     }
 }
 

@@ -23,13 +23,15 @@ use self::output::{Failure, Output};
 use super::args::{Cli, Switch, Verb};
 use super::desktop::{self, End};
 use super::signal::stop_signal;
+use super::start::start_to_stay;
 use super::{autostart, text};
 use crate::control::api::with_ok;
 use crate::control::server::{self, Server, Wish};
-use crate::demo;
-use crate::engine::{self, Mode};
+use crate::demo::{self, Scene};
+use crate::engine::Mode;
 use crate::logging::{self, Audience};
 use crate::model::command::{Approval, Command};
+use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
 use crate::paths::Paths;
@@ -77,15 +79,28 @@ fn not_understood(error: &clap::Error, arguments: &[OsString]) -> Exit {
 }
 
 fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
-    let paths = find_paths(cli.config, cli.state);
+    let makes_settings = matches!(cli.verb, Some(Verb::Add { .. }));
+    let paths = find_paths(cli.config, cli.state, makes_settings);
     match cli.verb {
         None => live(&paths?, if cli.at_login { Mode::AtLogin } else { Mode::Follow }),
         Some(verb) => with_runtime(|runtime| runtime.block_on(carry_out(verb, paths, output))),
     }
 }
 
-fn find_paths(config: Option<PathBuf>, state: Option<PathBuf>) -> Result<Paths, Failure> {
-    Ok(Paths::find(config, state).map_err(anyhow::Error::from)?)
+/// The places of settings and state. Settings that were named must be there, unless they are made now.
+fn find_paths(
+    config: Option<PathBuf>,
+    state: Option<PathBuf>,
+    makes_settings: bool,
+) -> Result<Paths, Failure> {
+    let is_named = config.is_some();
+    let paths = Paths::find(config, state).map_err(anyhow::Error::from)?;
+    if is_named && !makes_settings && !paths.config.exists() {
+        let what = format!("there are no settings at `{}`", paths.config.display());
+        let hint = "Name the file that `modsync add` has made, or leave `--config` out.";
+        return Err(Failure::wrong_use(&what, hint));
+    }
+    Ok(paths)
 }
 
 fn with_runtime<T>(work: impl FnOnce(&Runtime) -> Result<T, Failure>) -> Result<T, Failure> {
@@ -107,6 +122,12 @@ fn live(paths: &Paths, mode: Mode) -> Result<Exit, Failure> {
         End::Shown => {
             output::print("ModSync is running already, and shows itself\n")?;
             Ok(Exit::Done)
+        }
+        End::Hidden => {
+            let what = "ModSync is running already, and has no tray there (`modsync run`)";
+            let hint =
+                "End that one to have a tray, or use the other commands: it carries them out.";
+            Err(Fault::new(FaultKind::Refused, what, hint).into())
         }
         End::NoDesktop(why) => {
             let what = format!("there is no desktop here: {why}");
@@ -130,12 +151,17 @@ fn launch_at_login(wish: Switch, output: Output) -> Result<Exit, Failure> {
 /// `demo`: the story, and one failure to tell it that counts.
 async fn tell() -> Result<Exit, Failure> {
     let mut told = Ok(());
-    demo::run(&mut |scene| {
+    let mut tell = |scene: Scene<'_>| {
         if told.is_ok() {
             told = output::print(&text::scene(&scene)).map(drop);
         }
-    })
-    .await?;
+    };
+    tokio::select! {
+        // First, so that it is heard from the beginning.
+        biased;
+        () = stop_signal() => return Err(Fault::new(FaultKind::Cancelled, "stopped", "").into()),
+        ended = demo::run(&mut tell) => ended?,
+    }
     told.map(|()| Exit::Done)
 }
 
@@ -192,7 +218,7 @@ fn completions(shell: Shell) -> Result<Exit, Failure> {
 /// `run`: the engine until a signal, or until another process wishes it to end.
 async fn follow(paths: &Paths) -> Result<Exit, Failure> {
     logging::start(Audience::Service, Some(&paths.logs()))?;
-    let handle = engine::start(paths, Mode::Follow)?;
+    let handle = start_to_stay(paths, Mode::Follow).await?;
     let mut server = server::start(paths, handle.clone(), Mode::Follow).await;
     if let Err(error) = &server {
         tracing::error!("no other program can ask for anything: {error}");
@@ -211,7 +237,9 @@ async fn follow(paths: &Paths) -> Result<Exit, Failure> {
 
 async fn asked_to_quit(server: Option<&mut Server>) {
     if let Some(server) = server {
-        while let Some(wish) = server.wishes.recv().await {
+        while let Some((wish, granted)) = server.wishes.recv().await {
+            // There is nothing to show here.
+            let _ = granted.send(wish == Wish::Quit);
             if wish == Wish::Quit {
                 return;
             }

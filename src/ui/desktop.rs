@@ -10,8 +10,10 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -19,6 +21,7 @@ use super::menu::{Action, Menu, menu};
 use super::notices::{self, Change, Notice};
 use super::reply::reply;
 use super::signal::stop_signal;
+use super::start::start_to_stay;
 use super::tray::{self, Chosen, Tray};
 use super::{autostart, text};
 use crate::config;
@@ -41,6 +44,8 @@ pub enum End {
     Quit,
     /// Another one runs and shows itself.
     Shown,
+    /// Another one runs and has nothing to show.
+    Hidden,
     /// There is no desktop to live in.
     NoDesktop(String),
 }
@@ -65,9 +70,9 @@ pub fn run(runtime: &Runtime, paths: &Paths, mode: Mode) -> Result<End, StartErr
             tracing::warn!("{why}; everything else works, and `modsync status` shows it");
         }
         let engine = match runtime.block_on(engine_of(paths, mode)) {
-            Ok(Some(engine)) => engine,
-            Ok(None) => {
-                let _ = ended.send(Ok(End::Shown));
+            Ok(Ok(engine)) => engine,
+            Ok(Err(end)) => {
+                let _ = ended.send(Ok(end));
                 return false;
             }
             Err(error) => {
@@ -92,19 +97,17 @@ pub fn run(runtime: &Runtime, paths: &Paths, mode: Mode) -> Result<End, StartErr
     end.try_recv().unwrap_or(Ok(End::Quit))
 }
 
-/// Our own engine, or none when another one runs: that one is told to show itself.
+/// Our own engine, or an end when another one runs: that one is told to show itself.
 async fn engine_of(
     paths: &Paths,
     mode: Mode,
-) -> Result<Option<(Handle, Option<Server>)>, StartError> {
-    let handle = match engine::start(paths, mode) {
+) -> Result<Result<(Handle, Option<Server>), End>, StartError> {
+    let handle = match start_to_stay(paths, mode).await {
         Ok(handle) => handle,
         Err(running @ StartError::Running(_)) => {
-            let shown = match Client::connect(paths).await {
-                Ok(Some(client)) => client.ask::<serde_json::Value>(Request::Show).await.is_ok(),
-                Ok(None) | Err(_) => false,
-            };
-            return if shown { Ok(None) } else { Err(running) };
+            let Ok(Some(client)) = Client::connect(paths).await else { return Err(running) };
+            let answer: Value = client.ask(Request::Show).await.unwrap_or_default();
+            return Ok(Err(if answer["ok"] == true { End::Shown } else { End::Hidden }));
         }
         Err(error) => return Err(error),
     };
@@ -112,7 +115,7 @@ async fn engine_of(
     if let Err(error) = &server {
         tracing::error!("no other program can ask for anything: {error}");
     }
-    Ok(Some((handle, server.ok())))
+    Ok(Ok((handle, server.ok())))
 }
 
 /// Whether somebody sits at a screen, as far as the environment tells.
@@ -160,11 +163,15 @@ impl App {
                 }
                 Some(Ok(notice)) = self.errands.join_next() => {
                     notice.into_iter().for_each(|notice| self.toasts.show(Change::Show(notice)));
+                    due = Some(Instant::now());
                 }
-                wish = next(server.as_mut()) => match wish {
-                    Wish::Show => self.introduce(),
-                    Wish::Quit => break,
-                },
+                (wish, granted) = next(server.as_mut()) => {
+                    let _ = granted.send(true);
+                    match wish {
+                        Wish::Show => self.introduce(),
+                        Wish::Quit => break,
+                    }
+                }
                 () = &mut stop => break,
             }
         }
@@ -255,7 +262,7 @@ impl App {
 }
 
 /// The next wish of another process; never, when none can come.
-async fn next(server: Option<&mut Server>) -> Wish {
+async fn next(server: Option<&mut Server>) -> (Wish, oneshot::Sender<bool>) {
     let wish = match server {
         Some(server) => server.wishes.recv().await,
         None => None,

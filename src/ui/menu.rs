@@ -72,7 +72,7 @@ impl Action {
     /// The name of the switch it turns, if it turns one: both ways are one switch.
     pub fn switch(&self) -> Option<String> {
         match self {
-            Self::Ask(pack, Command::Pause | Command::Resume) => Some(format!("pause {pack}")),
+            Self::Ask(pack, Command::Pause | Command::Resume) => Some(format!("pause pack {pack}")),
             Self::PauseAll(_) => Some("pause all".to_owned()),
             Self::AutomaticUpdates(_) => Some("automatic updates".to_owned()),
             Self::LaunchAtLogin(_) => Some("launch at login".to_owned()),
@@ -130,16 +130,13 @@ fn of_pack(pack: &PackView) -> Vec<Item> {
         Command::Verify { repair: true },
         free && installed && damaged.is_some(),
     ));
-    let extras = pack.extras.unwrap_or(0);
-    items.push(ask(
-        &if extras == 0 {
-            "Remove extra files…".to_owned()
-        } else {
-            format!("Remove extra files ({extras})…")
-        },
-        Command::Clean { dry_run: false },
-        free && installed && extras > 0,
-    ));
+    // Nobody has counted them yet: then a try shows whether there are any.
+    let label = match pack.extras {
+        None | Some(0) => "Remove extra files…".to_owned(),
+        Some(extras) => format!("Remove extra files ({extras})…"),
+    };
+    let may_clean = free && installed && pack.extras != Some(0);
+    items.push(ask(&label, Command::Clean { dry_run: false }, may_clean));
     items.push(ask("Undo last update", Command::Rollback, free && pack.can_go_back));
     items.push(entry("Open folder", Action::OpenFolder(pack.name.clone()), true));
     let wish = if pack.paused { Command::Resume } else { Command::Pause };
@@ -247,7 +244,7 @@ fn how_far(doing: &str, progress: &Progress) -> String {
     if progress.rate > 0 && progress.unit == Unit::Bytes {
         words = format!("{words}, {}/s", size(progress.rate));
     }
-    match progress.eta().filter(|_| progress.done < progress.total) {
+    match progress.eta {
         Some(left) => format!("{words}, {} left", text::seconds(left)),
         None => words,
     }

@@ -13,5 +13,6 @@ pub mod notices;
 mod platform;
 mod reply;
 mod signal;
+mod start;
 mod text;
 pub mod tray;

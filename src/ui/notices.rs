@@ -152,7 +152,8 @@ fn fault(old: &PackView, new: &PackView) -> Option<Notice> {
 
 fn recovered(old: &PackView, new: &PackView) -> Option<Notice> {
     trouble(old)?;
-    if trouble(new).is_some() {
+    // Who pauses mends nothing, and one fault may follow another.
+    if new.fault.is_some() || new.paused {
         return None;
     }
     let title = format!("{}: back to normal", new.name);

@@ -10,14 +10,32 @@ use crate::ui::text;
 pub fn reply(pack: &str, command: &Command, answer: &Result<Answer, Fault>) -> Option<Notice> {
     match answer {
         Ok(answer) => said(pack, answer),
-        // A person is asked, and a lasting fault told, as a change of state.
-        Err(fault) if fault.kind.next() == Next::Ask || fault.kind.needs_user() => None,
+        // A person is asked, and what is tried again is told, as a change of state.
+        Err(fault) if fault.kind.next() == Next::Ask => None,
+        Err(fault) if fault.kind.needs_user() && is_tried_again(command) => None,
         Err(fault) if fault.kind == FaultKind::Cancelled => None,
         Err(fault) => Some(Notice {
             title: format!("{pack}: {} did not work", name(command)),
             body: format!("{}. {}", fault.what, fault.hint),
             ..notice(pack)
         }),
+    }
+}
+
+fn is_tried_again(command: &Command) -> bool {
+    match command {
+        Command::Check
+        | Command::Plan
+        | Command::Sync
+        | Command::Apply { .. }
+        | Command::Verify { repair: true } => true,
+        Command::Verify { repair: false }
+        | Command::Clean { .. }
+        | Command::Rollback
+        | Command::Trash
+        | Command::Restore { .. }
+        | Command::Pause
+        | Command::Resume => false,
     }
 }
 

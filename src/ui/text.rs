@@ -99,6 +99,7 @@ pub fn plan(report: &PlanReport, pack: Option<&str>) -> String {
     list(&mut out, "change", &report.changed);
     list(&mut out, "remove", &report.removed);
     list(&mut out, "keep (edited by you)", &report.kept);
+    list(&mut out, "move to the trash (yours, or edited by you)", &report.displaced);
     list(&mut out, "extra (in no release)", &report.extra);
     if !report.compared.is_empty() {
         let n = files(report.compared.len() as u64);
@@ -171,9 +172,10 @@ fn verified(report: &VerifyReport, pack: &str) -> String {
                 report.release.label()
             );
         }
-        (n, Some(repair)) => {
+        (_, Some(repair)) => {
             let bytes = ByteSize(repair.downloaded_bytes);
-            let _ = writeln!(out, "repaired {}, {bytes} downloaded", files(n));
+            let mended = files(repair.added + repair.changed);
+            let _ = writeln!(out, "repaired {mended}, {bytes} downloaded");
         }
         (n, None) => {
             let bytes = ByteSize(report.bad_bytes);
@@ -335,7 +337,7 @@ pub fn progress(progress: &Progress) -> String {
             let _ = write!(out, ", step {} of {}", progress.done, progress.total);
         }
     }
-    if let Some(eta) = progress.eta().filter(|_| progress.done < progress.total) {
+    if let Some(eta) = progress.eta {
         let _ = write!(out, ", {} left", short(Duration::from_secs(eta)));
     }
     if let Some(peers) = progress.peers {

@@ -27,6 +27,7 @@ mod origin;
 mod origin_server;
 mod place;
 mod refusals;
+mod rules;
 mod swarm;
 mod torrents;
 mod transmission;

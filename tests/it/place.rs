@@ -43,6 +43,13 @@ impl Place {
         fs::write(self.path("config.toml"), text).unwrap();
     }
 
+    /// Sets keys of the pack, or others above it, as TOML.
+    pub fn set(&self, above: &str, of_pack: &str) {
+        let text = fs::read_to_string(self.path("config.toml")).unwrap();
+        let text = text.replace("[network]", &format!("{of_pack}\n[network]"));
+        fs::write(self.path("config.toml"), format!("{above}\n{text}")).unwrap();
+    }
+
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }

@@ -23,7 +23,7 @@ use crate::model::report::{ApplyReport, CleanReport, FileLine};
 use crate::model::snapshot::Unit;
 
 pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
-    let (config, known) = (&context.config, context.facts.marker.as_ref());
+    let (config, known) = (&context.config, context.facts.known_marker());
     let Some(root) = layout::look(&config.folder, known)? else {
         return Ok(Outcome::Recovered(Found::default()));
     };
@@ -93,7 +93,7 @@ fn found(baseline: Option<Baseline>, marker: Option<Marker>) -> Found {
 
 /// Deletes what has been in the trash for too long.
 pub(super) fn empty_trash(context: &Context) -> Result<(), Fault> {
-    let known = context.facts.marker.as_ref();
+    let known = context.facts.known_marker();
     if known.is_some() {
         expire_trash(context, &layout::lock(&context.config.folder, known)?.root);
     }
@@ -226,7 +226,7 @@ pub(super) fn clean(
     dry_run: bool,
     automatic: bool,
 ) -> Result<Outcome, Fault> {
-    let known = context.facts.marker.as_ref();
+    let known = context.facts.known_marker();
     let Some(root) = layout::look(&context.config.folder, known)? else {
         return Ok(Outcome::Cleaned(CleanReport { dry_run, moved: Vec::new(), trash: None }));
     };
@@ -275,7 +275,7 @@ pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
             "The trash keeps what an update replaced for a limited time only.",
         )
     };
-    let known = context.facts.marker.as_ref();
+    let known = context.facts.known_marker();
     if layout::look(&context.config.folder, known)?.is_none() {
         return Err(nothing("nothing is installed"));
     }
@@ -288,7 +288,7 @@ pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
         return Err(nothing("no earlier release was installed here"));
     };
     let Some(done) = trash::record_of(root, &undone)? else {
-        return Err(nothing("the earlier release is no longer in the trash"));
+        return Err(nothing("there is no earlier release in the trash"));
     };
     let Some(previous) = trash::baseline_of(root, &undone)? else {
         return Err(nothing("no earlier release was installed here"));
@@ -326,13 +326,13 @@ pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
 }
 
 pub(super) fn list_trash(context: &Context) -> Result<Outcome, Fault> {
-    let root = layout::look(&context.config.folder, context.facts.marker.as_ref())?;
+    let root = layout::look(&context.config.folder, context.facts.known_marker())?;
     let entries = root.as_deref().map(trash::list).transpose()?.unwrap_or_default();
     Ok(Outcome::Trash(entries))
 }
 
 pub(super) fn restore(context: &Context, entry: &str) -> Result<Outcome, Fault> {
-    let folder = layout::lock(&context.config.folder, context.facts.marker.as_ref())?;
+    let folder = layout::lock(&context.config.folder, context.facts.known_marker())?;
     let report = trash::restore(&folder.root, entry)?;
     report.map(Outcome::Restored).ok_or_else(|| {
         Fault::new(

@@ -76,7 +76,7 @@ async fn copy_from_other_packs(
 }
 
 fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, Fault> {
-    let folder = layout::lock(&context.config.folder, context.facts.marker.as_ref())?;
+    let folder = layout::lock(&context.config.folder, context.facts.known_marker())?;
     let root = &folder.root;
     for (name, _) in root.list(layout::STAGING)? {
         let offered = context.facts.offered.as_ref().map(|release| release.info_hash);
@@ -85,7 +85,12 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, 
             root.remove_tree(Path::new(layout::STAGING).join(name))?;
         }
     }
-    let needed = planned.plan.disk_bytes;
+    // What came since the plan was made has its room already.
+    let left = planned.arrived.left_of(&planned.plan.missing);
+    let size =
+        |pieces: &PieceSet| pieces.iter().map(|p| planned.manifest.piece_size(p)).sum::<u64>();
+    let arrived = size(&planned.plan.missing).saturating_sub(size(&left));
+    let needed = planned.plan.disk_bytes.saturating_sub(arrived);
     let available = root.available_space()?;
     if available < needed {
         return Err(Fault::new(
@@ -179,6 +184,7 @@ fn fetch_progress(standing: &Standing, total: u64) -> Progress {
         unit: Unit::Bytes,
         rate: standing.download_rate,
         peers: Some(standing.peers),
+        eta: None,
     }
 }
 

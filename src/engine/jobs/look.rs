@@ -17,7 +17,7 @@ use crate::model::snapshot::Unit;
 
 /// Looks at the folder and plans. Nothing is changed.
 pub(super) fn scan(context: &Context, release: Release, quick: bool) -> Result<Outcome, Fault> {
-    let root = layout::look(&context.config.folder, context.facts.marker.as_ref())?;
+    let root = layout::look(&context.config.folder, context.facts.known_marker())?;
     let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
     if let (true, Some(root), Some(baseline)) = (quick, &root, &baseline)
         && looks_installed(root, baseline, &context.config)?
@@ -71,7 +71,7 @@ fn plan_for(
 }
 
 pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fault> {
-    let root = layout::look(&context.config.folder, context.facts.marker.as_ref())?;
+    let root = layout::look(&context.config.folder, context.facts.known_marker())?;
     let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
     let planned = plan_for(context, root, baseline, release)?;
     let plan = &planned.plan;

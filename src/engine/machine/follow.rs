@@ -27,7 +27,10 @@ impl Machine {
         match outcome {
             Outcome::Recovered(found) => {
                 self.recovered = true;
-                if found.changed {
+                self.was_ready = true;
+                if found.finished.is_some() {
+                    self.changed();
+                } else if found.changed {
                     self.prepared = None;
                 }
                 self.facts.recovered(found);
@@ -115,7 +118,10 @@ impl Machine {
             Outcome::Trash(entries) => self.finish(errand, Ok(Answer::Trash { entries }), now),
             Outcome::Restored(report) => {
                 self.prepared = None;
-                self.finish(errand, Ok(Answer::Restored(report)), now)
+                self.facts.extras = None;
+                let mut effects = vec![Effect::Remember];
+                effects.extend(self.finish(errand, Ok(Answer::Restored(report)), now));
+                effects
             }
         }
     }

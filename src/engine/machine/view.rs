@@ -10,7 +10,7 @@ impl Machine {
             name: self.config.name.clone(),
             url: self.config.url.clone(),
             folder: self.config.folder.clone(),
-            phase: self.phase(progress),
+            phase: self.phase(progress.with_eta()),
             installed: self.facts.installed.clone(),
             offered: self.facts.offered.clone(),
             summary: self.facts.summary,
@@ -31,6 +31,10 @@ impl Machine {
 
     fn phase(&self, progress: Progress) -> Phase {
         match &self.state {
+            // A change that was cut off is finished first.
+            State::Busy { running: Running::Recover, .. } if self.was_ready => {
+                Phase::Applying { progress }
+            }
             State::Starting | State::Busy { running: Running::Recover, .. } => Phase::Starting,
             State::Busy { running: Running::Check, .. } => Phase::Checking,
             State::Busy { running: Running::Scan, .. } => Phase::Scanning { progress },

@@ -1,6 +1,10 @@
 //! A command to one pack: sent, its way shown, its answer said.
 
 use super::Exit;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::connect::{self, Connection, Purpose};
 use super::output::{Failure, Output};
 use crate::control::api::with_ok;
@@ -13,6 +17,9 @@ use crate::ui::args::Asked;
 use crate::ui::meter::Meter;
 use crate::ui::signal::stop_signal;
 use crate::ui::text;
+
+/// How long a plan may come after the answer that speaks of it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks one pack for one thing.
 pub(super) async fn ask(
@@ -27,17 +34,17 @@ pub(super) async fn ask(
         answer = send_and_show(&connection, &pack, command) => answer,
         () = stop_signal() => Err(connection.stopped()),
     };
-    let snapshot = connection.watch().borrow().clone();
+    let plan = match &answer {
+        Err(fault) if fault.kind.next() == Next::Ask => question(&connection, &pack).await,
+        _ => None,
+    };
     connection.close().await;
     match answer {
         Ok(answer) => {
             output.say(|| text::answer(&answer, &pack), || with_ok(&answer))?;
             Ok(exit_of(&answer))
         }
-        Err(fault) => {
-            let plan = question(&snapshot, &pack).filter(|_| fault.kind.next() == Next::Ask);
-            Err(Failure::from(fault).about(&pack, plan.cloned()))
-        }
+        Err(fault) => Err(Failure::from(fault).about(&pack, plan)),
     }
 }
 
@@ -58,11 +65,18 @@ async fn send_and_show(
     }
 }
 
-/// The plan a pack asks a person about.
-fn question<'a>(snapshot: &'a Snapshot, pack: &str) -> Option<&'a PlanReport> {
-    let pack = snapshot.packs.iter().find(|p| p.name == pack)?;
-    let Phase::Blocked { plan, .. } = &pack.phase else { return None };
-    plan.as_deref()
+/// The plan a pack asks a person about. A running engine shows it on another way than it answers, so it
+/// may come a moment later.
+async fn question(connection: &Connection, pack: &str) -> Option<PlanReport> {
+    let asked = |snapshot: &Snapshot| {
+        let pack = snapshot.packs.iter().find(|view| view.name == pack)?;
+        let Phase::Blocked { plan, .. } = &pack.phase else { return None };
+        plan.as_deref().cloned()
+    };
+    let mut snapshots = connection.watch();
+    let shown = snapshots.wait_for(|snapshot| asked(snapshot).is_some());
+    let shown = timeout(PATIENCE, shown).await.ok()?.ok()?;
+    asked(&shown)
 }
 
 fn exit_of(answer: &Answer) -> Exit {

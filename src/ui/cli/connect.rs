@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::output::Failure;
 use crate::config;
 use crate::control::client::Client;
+use crate::control::endpoint::Endpoint;
 use crate::control::server::{self, Server};
 use crate::engine::{self, Handle, Mode, StartError};
 use crate::model::command::{Answer, Command};
@@ -45,8 +46,9 @@ impl Connection {
                 Err(error @ StartError::Running(_)) => error,
                 Err(error) => return Err(error.into()),
             };
-            if let Some(client) = Client::connect(paths).await?
-                && (client.follows() || purpose == Purpose::Look)
+            let follows = Endpoint::read(paths).is_some_and(|note| note.follows);
+            if (follows || purpose == Purpose::Look)
+                && let Some(client) = Client::connect(paths).await?
             {
                 return Ok(Self::Running(client));
             }

@@ -11,6 +11,7 @@ use crate::config::{self, NewPack};
 use crate::control::api::{Request, with_ok};
 use crate::control::client::Client;
 use crate::engine;
+use crate::model::fault::{Fault, FaultKind};
 use crate::model::pack::PackConfig;
 use crate::paths::Paths;
 use crate::ui::args::Asked;
@@ -30,29 +31,45 @@ pub(super) async fn add(
         std::path::absolute(folder).context("could not make the folder's path absolute")?
     };
     let new = NewPack { url, folder, name };
-    let pack = engine::add(paths, &new)?;
-    tell(paths).await;
-    let next = format!("`modsync sync {}` installs it now", text::argument(&pack.name));
-    let words = || format!("following `{}`; {next}\n", pack.name);
-    output.say(words, || with_ok(&value_of(&pack)))?;
+    let name = match running(paths).await {
+        Some(client) => {
+            let added: Value = client.ask(Request::Add(new)).await.map_err(wrong_use)?;
+            added["name"].as_str().unwrap_or_default().to_owned()
+        }
+        None => engine::add(paths, &new)?.name,
+    };
+    let config = config::load(&paths.config, &paths.state)?;
+    let pack = config.pack(&name).context("another program changed the settings meanwhile")?;
+    let next = format!("`modsync sync {}` installs it now", text::argument(&name));
+    output.say(|| format!("following `{name}`; {next}\n"), || with_ok(&value_of(pack)))?;
     Ok(Exit::Done)
 }
 
 pub(super) async fn remove(paths: &Paths, asked: &Asked, output: Output) -> Result<Exit, Failure> {
     let name = connect::choose(paths, asked.pack.as_deref())?;
-    config::remove_pack(&paths.config, &paths.state, &name)?;
-    tell(paths).await;
+    match running(paths).await {
+        Some(client) => {
+            let request = Request::Remove { pack: name.clone() };
+            client.ask::<Value>(request).await.map_err(wrong_use)?;
+        }
+        None => config::remove_pack(&paths.config, &paths.state, &name)?,
+    }
     let words = || format!("no longer following `{name}`; its files stay\n");
     output.say(words, || with_ok(&json!({ "name": name })))?;
     Ok(Exit::Done)
 }
 
-/// Has the engine that runs, if one does, read the settings now rather than a second later.
-async fn tell(paths: &Paths) {
-    if let Ok(Some(client)) = Client::connect(paths).await
-        && let Err(fault) = client.ask::<Value>(Request::Reload).await
-    {
-        tracing::debug!("the ModSync that runs will find out by itself: {fault}");
+/// The engine that stays, if one runs: it alone changes the settings then.
+async fn running(paths: &Paths) -> Option<Client> {
+    Client::connect(paths).await.ok().flatten().filter(Client::follows)
+}
+
+/// What the settings do not take is a wrong use.
+fn wrong_use(fault: Fault) -> Failure {
+    if fault.kind == FaultKind::Refused {
+        Failure::wrong_use(&fault.what, &fault.hint)
+    } else {
+        fault.into()
     }
 }
 

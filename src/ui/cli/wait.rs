@@ -59,7 +59,8 @@ fn verdict(
     if until == Until::Current && blocked.is_some() {
         return blocked.map(Err);
     }
-    packs.all(|view| is_there(view, until)).then_some(Ok(()))
+    let some = packs.clone().next().is_some();
+    (some && packs.all(|view| is_there(view, until))).then_some(Ok(()))
 }
 
 fn is_there(view: &PackView, until: Until) -> bool {
