@@ -39,9 +39,9 @@ pub fn answer(answer: &Answer, pack: &str) -> String {
 /// A scene of the demo.
 pub fn scene(scene: &Scene<'_>) -> String {
     match scene {
-        Scene::Says(words) => format!("{words}\n"),
+        Scene::Says(words) => format!("\n{words}\n"),
         Scene::Command(command, result) => {
-            format!("\n$ {command}\n{}\n", answer(result, demo::PACK))
+            format!("\n$ {command}\n{}", answer(result, demo::PACK))
         }
     }
 }
