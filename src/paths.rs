@@ -41,6 +41,11 @@ impl Paths {
         )
     }
 
+    /// The places that hold when nobody names others.
+    pub fn usual() -> Result<Self, PathsError> {
+        Self::choose(None, None, ProjectDirs::from("", "", "modsync").as_ref())
+    }
+
     fn choose(
         config: Option<PathBuf>,
         state: Option<PathBuf>,

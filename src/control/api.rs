@@ -99,7 +99,8 @@ impl Request {
 
     /// The name and the fields, as they go over the wire.
     pub fn parts(&self) -> (String, Value) {
-        let mut fields = json!(self);
+        // A folder that is not Unicode has no JSON, and the settings take none.
+        let mut fields = serde_json::to_value(self).unwrap_or_default();
         let name = fields.as_object_mut().and_then(|fields| fields.remove("request"));
         (name.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(), fields)
     }

@@ -3,11 +3,11 @@
 //! Front ends compare two snapshots to find news, so whatever is news is a fact here (an offered
 //! release, a last apply, a fault), not an event that a slow reader could miss.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::fault::Fault;
 use super::release::Release;
@@ -60,6 +60,7 @@ impl Default for NoticeKinds {
 pub struct PackView {
     pub name: String,
     pub url: String,
+    #[serde(serialize_with = "shown")]
     pub folder: PathBuf,
     pub phase: Phase,
     pub installed: Option<Release>,
@@ -95,6 +96,11 @@ pub struct Question {
     /// The plan that was shown; an approval holds for this one.
     pub plan: String,
     pub why: Fault,
+}
+
+/// A path as text: one that is not Unicode is shown as well as it can be.
+fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// How the last verification ended.

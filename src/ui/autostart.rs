@@ -7,30 +7,43 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use auto_launch::{AutoLaunch, AutoLaunchBuilder, WindowsEnableMode};
 
+use crate::paths::Paths;
+
 /// Tells a start at login from one by hand.
 pub const AT_LOGIN: &str = "--at-login";
 
 /// Whether the user's login starts us.
 pub fn is_on() -> Result<bool> {
-    entry()?.is_enabled().context("could not tell whether ModSync is launched at login")
+    entry(&[])?.is_enabled().context("could not tell whether ModSync is launched at login")
 }
 
-/// Has the user's login start us, or not any more. Nobody else's login is touched.
-pub fn set(on: bool) -> Result<()> {
-    let entry = entry()?;
+/// Has the user's login start us with these places, or not any more. Nobody else's login is touched.
+pub fn set(on: bool, paths: &Paths) -> Result<()> {
+    let entry = entry(&arguments(paths))?;
     let (done, word) = if on { (entry.enable(), "on") } else { (entry.disable(), "off") };
     done.with_context(|| format!("could not turn launch at login {word}"))?;
     tracing::info!("launch at login is {word}");
     Ok(())
 }
 
-fn entry() -> Result<AutoLaunch> {
+/// The places, where they are not the usual ones.
+fn arguments(paths: &Paths) -> Vec<String> {
+    let mut arguments = vec![AT_LOGIN.to_owned()];
+    // A login has no variables of ours.
+    if Paths::usual().ok().as_ref() != Some(paths) {
+        arguments.extend(["--config".to_owned(), quoted(&paths.config)]);
+        arguments.extend(["--state".to_owned(), quoted(&paths.state)]);
+    }
+    arguments
+}
+
+fn entry(arguments: &[String]) -> Result<AutoLaunch> {
     let program = program().context("could not find our own program")?;
     AutoLaunchBuilder::new()
         // The name of a file, of a registry value, of a launch agent.
         .set_app_name(if cfg!(target_os = "macos") { "org.modsync.ModSync" } else { "ModSync" })
         .set_app_path(&quoted(&program))
-        .set_args(&[AT_LOGIN])
+        .set_args(arguments)
         // The usual mode would write for all users where it may.
         .set_windows_enable_mode(WindowsEnableMode::CurrentUser)
         .build()

@@ -136,10 +136,10 @@ fn live(paths: &Paths, mode: Mode) -> Result<Exit, Failure> {
     }
 }
 
-fn launch_at_login(wish: Switch, output: Output) -> Result<Exit, Failure> {
+fn launch_at_login(wish: Switch, paths: &Paths, output: Output) -> Result<Exit, Failure> {
     match wish {
-        Switch::On => autostart::set(true)?,
-        Switch::Off => autostart::set(false)?,
+        Switch::On => autostart::set(true, paths)?,
+        Switch::Off => autostart::set(false, paths)?,
         Switch::Status => {}
     }
     let is_on = autostart::is_on()?;
@@ -178,7 +178,7 @@ async fn carry_out(
         Verb::Demo => return tell().await,
         Verb::Inspect { file, .. } => return inspect(&file, output),
         Verb::Completions { shell } => return completions(shell),
-        Verb::Autostart { wish, .. } => return launch_at_login(wish, output),
+        Verb::Autostart { wish, .. } => return launch_at_login(wish, &paths?, output),
         Verb::Add { url, folder, name, .. } => {
             return packs::add(&paths?, url, &folder, name, output).await;
         }

@@ -209,7 +209,10 @@ impl App {
                     changed.err().map(|fault| complaint(&text::fault(&fault)))
                 });
             }
-            Action::LaunchAtLogin(on) => self.try_to(move || autostart::set(on)),
+            Action::LaunchAtLogin(on) => {
+                let paths = self.paths.clone();
+                self.try_to(move || autostart::set(on, &paths));
+            }
             Action::OpenFolder(pack) => {
                 let pack = self.told.packs.iter().find(|view| view.name == pack);
                 if let Some(folder) = pack.map(|pack| pack.folder.clone()) {

@@ -31,7 +31,7 @@ pub(super) async fn add(
         std::path::absolute(folder).context("could not make the folder's path absolute")?
     };
     let new = NewPack { url, folder, name };
-    let name = match running(paths).await {
+    let name = match running(paths).await.filter(|_| new.folder.to_str().is_some()) {
         Some(client) => {
             let added: Value = client.ask(Request::Add(new)).await.map_err(wrong_use)?;
             added["name"].as_str().unwrap_or_default().to_owned()
@@ -86,5 +86,5 @@ pub(super) fn list(paths: &Paths, output: Output) -> Result<Exit, Failure> {
 }
 
 fn value_of(pack: &PackConfig) -> Value {
-    json!({ "name": pack.name, "url": pack.url, "folder": pack.folder })
+    json!({ "name": pack.name, "url": pack.url, "folder": pack.folder.display().to_string() })
 }
