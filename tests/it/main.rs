@@ -29,6 +29,7 @@ mod place;
 mod refusals;
 mod rules;
 mod swarm;
+mod toast;
 mod torrents;
 mod transmission;
 mod tree;
