@@ -13,6 +13,8 @@ declare -A parts=(
     [dbus-daemon]=dbus-daemon
     [wine]=wine
     [x86_64-w64-mingw32-gcc]=gcc-mingw-w64-x86-64-posix
+    [dunst]=dunst
+    [Xvfb]=xvfb
 )
 
 install_missing() {

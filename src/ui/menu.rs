@@ -177,7 +177,10 @@ pub fn approve(pack: &PackView, question: &Question) -> Action {
 
 /// `Remove 812 files and update`
 pub fn approval(removed: u64) -> String {
-    format!("Remove {} and update", text::files(removed))
+    match removed {
+        0 => "Update all the same".to_owned(),
+        removed => format!("Remove {} and update", text::files(removed)),
+    }
 }
 
 fn of_all(packs: &[PackView], at_login: Option<bool>) -> Vec<Item> {

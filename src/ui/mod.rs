@@ -15,4 +15,5 @@ mod reply;
 mod signal;
 mod start;
 mod text;
+pub mod toast;
 pub mod tray;

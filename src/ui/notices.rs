@@ -38,14 +38,28 @@ pub enum Change {
     Close(String),
 }
 
-/// The news in `new`. A pack that `old` does not have brings none: nothing happened to it yet.
+/// The news in `new`. Of a pack that `old` does not have, or does not know yet, what waits for the user
+/// is news, and what has happened is not.
 pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
-    let former = |pack: &PackView| {
-        let same = |old: &&PackView| old.name == pack.name && old.folder == pack.folder;
-        old.packs.iter().find(same).filter(|old| !matches!(old.phase, Phase::Starting))
-    };
-    let pairs = new.packs.iter().filter_map(|pack| Some((former(pack)?, pack)));
-    pairs.flat_map(|(old, new_pack)| of_pack(old, new_pack, new.notices)).collect()
+    let is_same = |a: &PackView, b: &PackView| a.name == b.name && a.folder == b.folder;
+    let gone = old.packs.iter().filter(|old| !new.packs.iter().any(|new| is_same(old, new)));
+    let nothing_left = |old| PackView { last_verify: None, ..unknown(old) };
+    let gone = gone.flat_map(|old| over(old, &nothing_left(old))).map(Change::Close);
+    let known = new.packs.iter().filter(|pack| !is_starting(pack));
+    let news = known.flat_map(|pack| {
+        let old = old.packs.iter().find(|old| is_same(old, pack) && !is_starting(old));
+        of_pack(old.unwrap_or(&unknown(pack)), pack, new.notices)
+    });
+    gone.chain(news).collect()
+}
+
+fn is_starting(pack: &PackView) -> bool {
+    matches!(pack.phase, Phase::Starting)
+}
+
+/// The pack while nothing waits for the user.
+fn unknown(pack: &PackView) -> PackView {
+    PackView { offered: None, summary: None, question: None, fault: None, ..pack.clone() }
 }
 
 fn of_pack(old: &PackView, new: &PackView, kinds: NoticeKinds) -> Vec<Change> {

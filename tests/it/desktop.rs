@@ -1,6 +1,6 @@
 //! The desktop app, seen through a panel and a notification daemon.
 
-mod bus;
+pub mod bus;
 mod tray_host;
 
 use std::process::Command;

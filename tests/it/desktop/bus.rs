@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -11,20 +12,28 @@ use tempfile::TempDir;
 pub struct Bus {
     daemon: Child,
     address: String,
-    _folder: TempDir,
+    folder: Option<TempDir>,
 }
 
 impl Bus {
     pub fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("modsync-bus-").tempdir().unwrap();
-        let config = folder.path().join("bus.conf");
+        let mut this = Self::start_in(folder.path());
+        this.folder = Some(folder);
+        this
+    }
+
+    /// The next one in this folder has the same address.
+    pub fn start_in(folder: &Path) -> Self {
+        let (config, socket) = (folder.join("bus.conf"), folder.join("bus"));
+        let _ = fs::remove_file(&socket);
         // No service folders: nothing is started because somebody asks for it.
         let text = format!(
-            "<busconfig><type>session</type><listen>unix:dir={}</listen>\
+            "<busconfig><type>session</type><listen>unix:path={}</listen>\
              <auth>EXTERNAL</auth><policy context=\"default\">\
              <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/>\
              </policy></busconfig>",
-            folder.path().display()
+            socket.display()
         );
         fs::write(&config, text).unwrap();
         let mut daemon = Command::new("dbus-daemon")
@@ -37,7 +46,8 @@ impl Bus {
             .expect("dbus-daemon is installed by tests/run.sh");
         let mut address = String::new();
         BufReader::new(daemon.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        Self { daemon, address: address.trim().to_owned(), _folder: folder }
+        assert!(!address.is_empty(), "dbus-daemon does not listen");
+        Self { daemon, address: format!("unix:path={}", socket.display()), folder: None }
     }
 
     pub fn address(&self) -> &str {
@@ -58,5 +68,6 @@ impl Bus {
 impl Drop for Bus {
     fn drop(&mut self) {
         self.die();
+        drop(self.folder.take());
     }
 }

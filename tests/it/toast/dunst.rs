@@ -1,0 +1,111 @@
+//! [`Dunst`]: the real dunst on a screen that nobody sees.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use zbus::message::Message;
+use zbus::zvariant::OwnedValue;
+use zbus::{Connection, block_on};
+
+use super::PATIENCE;
+use crate::desktop::bus::Bus;
+
+/// How often it is asked whether it is done.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// It and its screen end when this is dropped.
+#[derive(Debug)]
+pub struct Dunst {
+    program: Child,
+    screen: Child,
+    connection: Connection,
+}
+
+impl Dunst {
+    /// Starts it with all it needs in `folder`. Where the user chooses, it takes what says `choice`.
+    pub fn start(bus: &Bus, folder: &Path, choice: &str) -> Self {
+        let mut screen = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", "640x480x24", "-nolisten", "tcp"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("Xvfb is not installed; `tests/run.sh` does that");
+        let mut display = String::new();
+        BufReader::new(screen.stdout.take().unwrap()).read_line(&mut display).unwrap();
+        let choose = folder.join("choose");
+        fs::write(&choose, format!("#!/bin/sh\nexec grep -m 1 '{choice}'\n")).unwrap();
+        fs::set_permissions(&choose, fs::Permissions::from_mode(0o700)).unwrap();
+        let configuration = folder.join("dunstrc");
+        let settings = format!("[global]\nmarkup = full\ndmenu = {}\n", choose.display());
+        fs::write(&configuration, settings).unwrap();
+        let program = Command::new("dunst")
+            .arg("-conf")
+            .arg(&configuration)
+            .env("DISPLAY", format!(":{}", display.trim()))
+            .env("DBUS_SESSION_BUS_ADDRESS", bus.address())
+            .env("HOME", folder)
+            .env_remove("WAYLAND_DISPLAY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(folder.join("dunst.log")).unwrap())
+            .spawn()
+            .expect("dunst is not installed; `tests/run.sh` does that");
+        Self { program, screen, connection: bus.connect().into_inner() }
+    }
+
+    /// Opens the menu of what is offered.
+    pub fn choose(&self) {
+        self.call("org.dunstproject.cmd0", "ContextMenuCall", &()).unwrap();
+    }
+
+    pub fn wait_until_shown(&self, count: u32) {
+        let end = Instant::now() + PATIENCE;
+        while self.displayed() != Some(count) {
+            assert!(Instant::now() < end, "dunst does not show {count}");
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Title and body of the notices that were on the screen.
+    pub fn history(&self) -> Vec<(String, String)> {
+        let answer = self.call("org.dunstproject.cmd0", "NotificationListHistory", &()).unwrap();
+        let notices: Vec<HashMap<String, OwnedValue>> = answer.body().deserialize().unwrap();
+        let text = |notice: &HashMap<String, OwnedValue>, key| {
+            <&str>::try_from(&notice[key]).unwrap().to_owned()
+        };
+        notices.iter().map(|notice| (text(notice, "summary"), text(notice, "body"))).collect()
+    }
+
+    /// `None` while it is not there yet.
+    fn displayed(&self) -> Option<u32> {
+        let which = ("org.dunstproject.cmd0", "displayedLength");
+        let answer = self.call("org.freedesktop.DBus.Properties", "Get", &which).ok()?;
+        let count: OwnedValue = answer.body().deserialize().unwrap();
+        u32::try_from(count).ok()
+    }
+
+    fn call<B>(&self, interface: &str, method: &str, body: &B) -> zbus::Result<Message>
+    where
+        B: serde::Serialize + zbus::zvariant::DynamicType,
+    {
+        let (service, path) = ("org.freedesktop.Notifications", "/org/freedesktop/Notifications");
+        let call = self.connection.call_method(Some(service), path, Some(interface), method, body);
+        block_on(call)
+    }
+}
+
+impl Drop for Dunst {
+    fn drop(&mut self) {
+        for program in [&mut self.program, &mut self.screen] {
+            let _ = program.kill();
+            let _ = program.wait();
+        }
+    }
+}
