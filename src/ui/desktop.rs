@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -22,6 +22,7 @@ use super::notices::{self, Change, Notice};
 use super::reply::reply;
 use super::signal::stop_signal;
 use super::start::start_to_stay;
+use super::toast::{Setup, Toasts};
 use super::tray::{self, Chosen, Tray};
 use super::{autostart, text};
 use crate::config;
@@ -85,7 +86,9 @@ pub fn run(runtime: &Runtime, paths: &Paths, mode: Mode) -> Result<End, StartErr
             paths: paths.clone(),
             handle,
             tray,
-            toasts: Toasts(sender),
+            toasts: Toasts::start(screen(), move |action| {
+                let _ = sender.send(Chosen::Item(action));
+            }),
             told: Arc::default(),
             shown: None,
             errands: JoinSet::new(),
@@ -116,6 +119,16 @@ async fn engine_of(
         tracing::error!("no other program can ask for anything: {error}");
     }
     Ok(Ok((handle, server.ok())))
+}
+
+fn screen() -> Setup {
+    match super::icon::app() {
+        Ok(picture) => Setup { picture: Some(picture), ..Setup::default() },
+        Err(error) => {
+            tracing::debug!("notices have no picture: {error}");
+            Setup::default()
+        }
+    }
 }
 
 /// Whether somebody sits at a screen, as far as the environment tells.
@@ -178,6 +191,7 @@ impl App {
         tracing::info!("stopping");
         drop(server);
         self.handle.shutdown().await;
+        self.toasts.end();
         tracing::info!("stopped");
         self.tray.quit();
     }
@@ -289,15 +303,5 @@ fn complaint(what: &str) -> Notice {
         offers: Vec::new(),
         click: None,
         stays: false,
-    }
-}
-
-/// Stands in until notices have a screen.
-#[derive(Debug)]
-struct Toasts(#[allow(dead_code)] UnboundedSender<Chosen>);
-
-impl Toasts {
-    fn show(&self, change: Change) {
-        tracing::info!("{:?} {change:?}", self.0);
     }
 }

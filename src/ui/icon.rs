@@ -45,6 +45,11 @@ impl Icon {
     }
 }
 
+/// The program's own picture, as notices show it.
+pub fn app() -> Result<Picture, png::DecodingError> {
+    decode(include_bytes!("../../icons/app-128.png"))
+}
+
 fn decode(bytes: &[u8]) -> Result<Picture, png::DecodingError> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::normalize_to_color8());

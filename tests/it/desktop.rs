@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::e2e::{next_pack, pack};
 use crate::faulty::Faulty;
 use crate::place::Place;
+use crate::toast::dunst::Dunst;
 use crate::world::{LIMIT, Running, World};
 
 use modsync::ui::menu::Icon;
@@ -61,6 +62,36 @@ fn a_player_needs_nothing_but_the_menu() {
     world.has(&pack());
     host.click("Quit");
     app.end(LIMIT).exits(0).says("stopped");
+}
+
+#[test]
+fn an_update_is_told_applied_by_a_click_on_its_notice_and_told_again() {
+    let (bus, world) = (Bus::start(), World::with(&pack()));
+    world.set("check_interval", "\"10s\"");
+    let dunst = Dunst::start(&bus, &world.at("."), "Update now");
+    let mut host = TrayHost::start(&bus);
+    let app = start(world.command(""), bus.address(), &world.at("home"));
+    host.await_icon();
+    host.await_line("(pack: up to date)");
+
+    world.publish(&next_pack());
+    let menu = host.await_line("(pack: update available, ");
+    assert!(menu.contains("\nUpdate now ("), "{menu}");
+    assert_eq!(host.icon(), picture(Icon::UpdateAvailable));
+    dunst.wait_until_shown(1);
+    dunst.choose();
+    host.await_line("(pack: up to date)");
+    assert_eq!(host.icon(), picture(Icon::Idle));
+    world.has(&next_pack());
+
+    host.click("Quit");
+    app.end(LIMIT).exits(0).says("stopped");
+    let history = dunst.history();
+    let [(installed, did), (available, would)] = history.as_slice() else { panic!("{history:?}") };
+    assert!(installed.starts_with("pack: Pack (") && installed.ends_with(") is installed"));
+    assert_eq!(available, "pack: an update is available");
+    assert!(would.starts_with("2 new, 4 changed, 2 removed · "), "{would}");
+    assert_eq!(would.replace("to download", "downloaded"), *did);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Notices on a screen: a bus of the test's own, a service that behaves as badly as real ones do, and the
 //! real dunst.
 
-mod dunst;
+pub mod dunst;
 mod service;
 
 use std::io;
