@@ -87,11 +87,11 @@ fn an_update_is_told_applied_by_a_click_on_its_notice_and_told_again() {
     host.click("Quit");
     app.end(LIMIT).exits(0).says("stopped");
     let history = dunst.history();
-    let [(installed, did), (available, would)] = history.as_slice() else { panic!("{history:?}") };
+    let [(installed, did), (available, asked)] = history.as_slice() else { panic!("{history:?}") };
     assert!(installed.starts_with("pack: Pack (") && installed.ends_with(") is installed"));
     assert_eq!(available, "pack: an update is available");
-    assert!(would.starts_with("2 new, 4 changed, 2 removed · "), "{would}");
-    assert_eq!(would.replace("to download", "downloaded"), *did);
+    assert!(asked.starts_with("2 new, 4 changed, 2 removed · "), "{asked}");
+    assert_eq!(asked.replace("to download", "downloaded"), *did);
 }
 
 #[test]
