@@ -15,6 +15,12 @@ declare -A parts=(
     [x86_64-w64-mingw32-gcc]=gcc-mingw-w64-x86-64-posix
     [dunst]=dunst
     [Xvfb]=xvfb
+    [xfce4-panel]=xfce4-panel
+    [xfconf-query]=xfconf
+    [openbox]=openbox
+    [xdotool]=xdotool
+    [scrot]=scrot
+    [fc-list]=fontconfig
 )
 
 install_missing() {
@@ -23,6 +29,7 @@ install_missing() {
         command -v "$part" >/dev/null || missing+=("${parts[$part]}")
     done
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+    [ -e /usr/share/fonts/truetype/dejavu ] || missing+=(fonts-dejavu-core)
     [ ${#missing[@]} -gt 0 ] || return 0
 
     echo "installing for the tests: ${missing[*]}"

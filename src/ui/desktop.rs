@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use super::menu::{Action, Menu, menu};
@@ -190,10 +190,12 @@ impl App {
         }
         tracing::info!("stopping");
         drop(server);
-        self.handle.shutdown().await;
-        self.toasts.end();
+        let Self { handle, toasts, tray, .. } = self;
+        let farewell = spawn_blocking(move || toasts.end());
+        handle.shutdown().await;
+        let _ = farewell.await;
         tracing::info!("stopped");
-        self.tray.quit();
+        tray.quit();
     }
 
     fn show(&mut self, snapshot: Arc<Snapshot>) {

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -25,13 +26,19 @@ fn running() -> (Faulty, Place, Running) {
 }
 
 /// What the engine wrote down for its user's other processes.
-fn note(place: &Place) -> Value {
-    serde_json::from_slice(&fs::read(place.path("state/control.json")).unwrap()).unwrap()
+fn note(state: &Path) -> Value {
+    serde_json::from_slice(&fs::read(state.join("control.json")).unwrap()).unwrap()
+}
+
+/// Has the engine of this state folder end, as another process does.
+pub fn quit(state: &Path) {
+    let (status, answer) = ask(state, "POST /v1/quit", &[], "");
+    assert_eq!((status, answer), (200, json!({ "ok": true })));
 }
 
 /// Sends bytes to the engine and reads its whole answer.
-fn send(place: &Place, bytes: &[u8]) -> String {
-    let port = note(place)["port"].as_u64().unwrap() as u16;
+fn send(state: &Path, bytes: &[u8]) -> String {
+    let port = note(state)["port"].as_u64().unwrap() as u16;
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     // It may have answered and gone before it read all of it.
@@ -42,8 +49,8 @@ fn send(place: &Place, bytes: &[u8]) -> String {
 }
 
 /// A request whose head has these lines besides the right ones that it does not replace.
-fn request(place: &Place, line: &str, replaced: &[(&str, &str)], body: &str) -> Vec<u8> {
-    let note = note(place);
+fn request(state: &Path, line: &str, replaced: &[(&str, &str)], body: &str) -> Vec<u8> {
+    let note = note(state);
     let host = format!("127.0.0.1:{}", note["port"]);
     let token = format!("Bearer {}", note["token"].as_str().unwrap());
     let mut head = format!("{line} HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
@@ -55,8 +62,8 @@ fn request(place: &Place, line: &str, replaced: &[(&str, &str)], body: &str) -> 
     format!("{head}\r\n{body}").into_bytes()
 }
 
-fn ask(place: &Place, line: &str, replaced: &[(&str, &str)], body: &str) -> (u16, Value) {
-    let answer = send(place, &request(place, line, replaced, body));
+fn ask(state: &Path, line: &str, replaced: &[(&str, &str)], body: &str) -> (u16, Value) {
+    let answer = send(state, &request(state, line, replaced, body));
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}")))
@@ -100,10 +107,10 @@ fn an_approval_holds_for_the_plan_it_names_and_no_other() {
     let plan = place.status()["phase"]["plan"]["id"].as_str().unwrap().to_owned();
 
     let other = json!({ "pack": "pack", "plan": "0000" }).to_string();
-    let (status, refused) = ask(&place, "POST /v1/approve", &[], &other);
+    let (status, refused) = ask(&place.path("state"), "POST /v1/approve", &[], &other);
     assert_eq!((status, &refused["kind"]), (409, &json!("mass_removal")));
     let this = json!({ "pack": "pack", "plan": plan }).to_string();
-    let (status, applied) = ask(&place, "POST /v1/approve", &[], &this);
+    let (status, applied) = ask(&place.path("state"), "POST /v1/approve", &[], &this);
     assert_eq!((status, &applied["removed"]), (200, &json!(1)), "{applied}");
 }
 
@@ -137,7 +144,7 @@ fn an_engine_that_was_killed_leaves_nothing_that_stops_the_next_command() {
 #[test]
 fn it_can_be_told_to_quit() {
     let (_origin, place, engine) = running();
-    assert_eq!(ask(&place, "POST /v1/quit", &[], ""), (200, json!({ "ok": true })));
+    quit(&place.path("state"));
     engine.end(LIMIT).exits(0).says("stopped");
 }
 
@@ -174,7 +181,7 @@ fn what_is_forged_garbled_or_too_large_is_refused_with_its_reason() {
         ("POST /v1/check", &[], &large, 413, "65536 bytes"),
         ("OPTIONS /v1/check", &[], "", 404, "does not know"),
     ] {
-        let (got, answer) = ask(&place, line, replaced, body);
+        let (got, answer) = ask(&place.path("state"), line, replaced, body);
         let case = format!("{line} {replaced:?}: {answer}");
         assert_eq!((got, &answer["ok"]), (status, &json!(false)), "{case}");
         assert!(answer["error"].as_str().unwrap().contains(why), "{case}");
@@ -187,7 +194,7 @@ fn garbage_and_endless_heads_are_cut_off() {
     let (_origin, place, _engine) = running();
     let long = format!("GET /v1/snapshot HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
     for bytes in [&b"\0\xff\x16\x03\x01garbage"[..], b"GET / HTTP/9\r\n\r\n", long.as_bytes()] {
-        let answer = send(&place, bytes);
+        let answer = send(&place.path("state"), bytes);
         assert!(!answer.contains("200 OK"), "{answer}");
     }
     assert_eq!(place.ask(&["check"]).0, Some(0));
@@ -196,7 +203,7 @@ fn garbage_and_endless_heads_are_cut_off() {
 #[test]
 fn ten_thousand_connections_are_turned_away_and_forgotten() {
     let (_origin, place, _engine) = running();
-    let port = note(&place)["port"].as_u64().unwrap() as u16;
+    let port = note(&place.path("state"))["port"].as_u64().unwrap() as u16;
     for _ in 0..10_000 {
         drop(TcpStream::connect(("127.0.0.1", port)));
     }
@@ -215,11 +222,11 @@ fn ten_thousand_connections_are_turned_away_and_forgotten() {
 #[test]
 fn who_does_not_read_the_events_keeps_nobody_waiting() {
     let (_origin, place, _engine) = running();
-    let port = note(&place)["port"].as_u64().unwrap() as u16;
+    let port = note(&place.path("state"))["port"].as_u64().unwrap() as u16;
     let readers: Vec<_> = (0..8)
         .map(|_| {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            stream.write_all(&request(&place, "GET /v1/events", &[], "")).unwrap();
+            stream.write_all(&request(&place.path("state"), "GET /v1/events", &[], "")).unwrap();
             stream
         })
         .collect();

@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["control"],
     &["demo"],
     &["ui"],
-    &["main", "lib"],
+    &["main", "modsyncw", "lib"],
 ];
 
 /// Doors: what only these modules may name.

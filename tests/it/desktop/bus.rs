@@ -16,6 +16,7 @@ pub struct Bus {
 }
 
 impl Bus {
+    /// Nothing is started on it because somebody asks for it.
     pub fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("modsync-bus-").tempdir().unwrap();
         let mut this = Self::start_in(folder.path());
@@ -25,11 +26,20 @@ impl Bus {
 
     /// The next one in this folder has the same address.
     pub fn start_in(folder: &Path) -> Self {
+        Self::start_with(folder, "")
+    }
+
+    /// One that starts the services that are installed when they are asked for, with this home.
+    pub fn start_with_services(home: &Path) -> Self {
+        fs::create_dir_all(home).unwrap();
+        Self::start_with(home, "<standard_session_servicedirs/>")
+    }
+
+    fn start_with(folder: &Path, services: &str) -> Self {
         let (config, socket) = (folder.join("bus.conf"), folder.join("bus"));
         let _ = fs::remove_file(&socket);
-        // No service folders: nothing is started because somebody asks for it.
         let text = format!(
-            "<busconfig><type>session</type><listen>unix:path={}</listen>\
+            "<busconfig><type>session</type><listen>unix:path={}</listen>{services}\
              <auth>EXTERNAL</auth><policy context=\"default\">\
              <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/>\
              </policy></busconfig>",
@@ -39,6 +49,9 @@ impl Bus {
         let mut daemon = Command::new("dbus-daemon")
             .arg(format!("--config-file={}", config.display()))
             .args(["--nofork", "--print-address"])
+            .env("HOME", folder)
+            .env("XDG_RUNTIME_DIR", folder)
+            .env_remove("XDG_CONFIG_HOME")
             .stdout(Stdio::piped())
             // It would like more handles than it may have, and does without.
             .stderr(Stdio::null())

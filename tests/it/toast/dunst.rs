@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,6 +14,7 @@ use zbus::{Connection, block_on};
 
 use super::PATIENCE;
 use crate::desktop::bus::Bus;
+use crate::desktop::screen::Screen;
 
 /// How often it is asked whether it is done.
 const LOOK: Duration = Duration::from_millis(20);
@@ -23,22 +23,18 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Dunst {
     program: Child,
-    screen: Child,
+    _screen: Screen,
     connection: Connection,
 }
 
 impl Dunst {
-    /// Starts it with all it needs in `folder`. Where the user chooses, it takes what says `choice`.
+    /// Starts it on a screen of its own, with all it needs in `folder`. Where the user chooses, it takes
+    /// what says `choice`.
     pub fn start(bus: &Bus, folder: &Path, choice: &str) -> Self {
-        let mut screen = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-screen", "0", "640x480x24", "-nolisten", "tcp"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("Xvfb is not installed; `tests/run.sh` does that");
-        let mut display = String::new();
-        BufReader::new(screen.stdout.take().unwrap()).read_line(&mut display).unwrap();
+        Self::start_on(Screen::start(), bus, folder, choice)
+    }
+
+    pub fn start_on(screen: Screen, bus: &Bus, folder: &Path, choice: &str) -> Self {
         let choose = folder.join("choose");
         fs::write(&choose, format!("#!/bin/sh\nexec grep -m 1 '{choice}'\n")).unwrap();
         fs::set_permissions(&choose, fs::Permissions::from_mode(0o700)).unwrap();
@@ -48,7 +44,7 @@ impl Dunst {
         let program = Command::new("dunst")
             .arg("-conf")
             .arg(&configuration)
-            .env("DISPLAY", format!(":{}", display.trim()))
+            .env("DISPLAY", screen.display())
             .env("DBUS_SESSION_BUS_ADDRESS", bus.address())
             .env("HOME", folder)
             .env_remove("WAYLAND_DISPLAY")
@@ -57,7 +53,7 @@ impl Dunst {
             .stderr(File::create(folder.join("dunst.log")).unwrap())
             .spawn()
             .expect("dunst is not installed; `tests/run.sh` does that");
-        Self { program, screen, connection: bus.connect().into_inner() }
+        Self { program, _screen: screen, connection: bus.connect().into_inner() }
     }
 
     /// Opens the menu of what is offered.
@@ -103,9 +99,7 @@ impl Dunst {
 
 impl Drop for Dunst {
     fn drop(&mut self) {
-        for program in [&mut self.program, &mut self.screen] {
-            let _ = program.kill();
-            let _ = program.wait();
-        }
+        let _ = self.program.kill();
+        let _ = self.program.wait();
     }
 }
