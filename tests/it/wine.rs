@@ -4,7 +4,6 @@
 mod machine;
 
 use self::machine::{Held, Wine};
-use super::control;
 use super::e2e::{next_pack, pack};
 use super::tree::{Tree, noise};
 use super::world::{LIMIT, Ran, Running, World};
@@ -53,19 +52,6 @@ impl Player {
     fn hold(&self, how: &str, path: &str) -> Held {
         self.wine.hold(how, &self.world.pack().join(path))
     }
-}
-
-#[test]
-fn it_lives_in_the_tray_and_quits_when_it_is_told_to() {
-    let player = Player::with(&pack());
-    let mut app = player.spawn("");
-    app.says("running");
-    player.modsync("wait --until current --timeout 60s").exits(0);
-    player.world.publish(&next_pack());
-    player.modsync("sync").exits(0);
-    player.world.has(&next_pack());
-    control::quit(&player.world.at("state"));
-    app.end(LIMIT).says("stopped").says("ended with 0");
 }
 
 #[test]
