@@ -29,9 +29,9 @@ has_target() {
 # Installs what `choose_rust` needs for the target $1, and the packages $2…
 install_rust() {
     local target=$1 packages=("${@:2}") as_root=()
-    if ! has_target "$target" && ! rustup target add "$target" >&2; then
-        packages+=(rustc-web cargo-web rust-web-src)
-    fi
+    # What rustup says is no proof: its list of what is installed and the files may differ.
+    has_target "$target" || rustup target add "$target" >&2 || true
+    has_target "$target" || packages+=(rustc-web cargo-web rust-web-src)
     [ ${#packages[@]} -gt 0 ] || return 0
     [ "$(id -u)" -eq 0 ] || as_root=(sudo)
     echo "installing: ${packages[*]}" >&2
