@@ -23,7 +23,7 @@ use super::reply::reply;
 use super::signal::stop_signal;
 use super::start::start_to_stay;
 use super::toast::{Setup, Toasts};
-use super::tray::{self, Chosen, Tray};
+use super::tray::{self, Chosen, Tray, TrayError};
 use super::{autostart, text};
 use crate::config;
 use crate::control::api::Request;
@@ -37,6 +37,9 @@ use crate::paths::Paths;
 
 /// The menu changes at most so often.
 const FRAME: Duration = Duration::from_millis(250);
+
+/// How long a system that ends the session is kept waiting for the app, which needs less.
+const FAREWELL: Duration = Duration::from_secs(4);
 
 /// How it ended.
 #[derive(Debug)]
@@ -54,14 +57,14 @@ pub enum End {
 /// Runs the desktop app until it is told to quit.
 pub fn run(runtime: &Runtime, paths: &Paths, mode: Mode) -> Result<End, StartError> {
     let (sender, chosen) = unbounded_channel();
-    let on_chosen = sender.clone();
+    let (on_chosen, on_end) = (sender.clone(), sender.clone());
     let (ended, end) = sync_channel(1);
     let first = menu(&Snapshot::default(), None);
     let pass_on = move |what: Chosen| {
         // Nobody listens any more when we are about to quit.
         let _ = on_chosen.send(what);
     };
-    tray::run(first, pass_on, |tray, no_tray| {
+    let begin = |tray: Tray, no_tray: Option<TrayError>| {
         let no_tray = no_tray.map(|error| error.to_string());
         if let Some(why) = no_tray.as_ref().filter(|_| !has_screen()) {
             let _ = ended.send(Ok(End::NoDesktop(why.clone())));
@@ -93,11 +96,19 @@ pub fn run(runtime: &Runtime, paths: &Paths, mode: Mode) -> Result<End, StartErr
             shown: None,
             errands: JoinSet::new(),
         };
-        runtime.spawn(app.live(server, chosen));
+        runtime.spawn(async move {
+            app.live(server, chosen).await;
+            let _ = ended.send(Ok(End::Quit));
+        });
         true
+    };
+    let mut how = Ok(End::Quit);
+    tray::run(first, pass_on, begin, || {
+        // The tray ends after the app, but for a logout: then the app has yet to hear of it.
+        let _ = on_end.send(Chosen::Item(Action::Quit));
+        how = end.recv_timeout(FAREWELL).unwrap_or(Ok(End::Quit));
     });
-    // The tray ends with the app, or at once when there was none to begin.
-    end.try_recv().unwrap_or(Ok(End::Quit))
+    how
 }
 
 /// Our own engine, or an end when another one runs: that one is told to show itself.

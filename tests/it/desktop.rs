@@ -5,11 +5,7 @@ mod panel;
 pub mod screen;
 mod tray_host;
 
-use std::fs;
-use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::e2e::{next_pack, pack};
 use crate::faulty::Faulty;
@@ -21,7 +17,7 @@ use modsync::ui::menu::Icon;
 
 use bus::Bus;
 use panel::Panel;
-use screen::Screen;
+use screen::{GREEN, LEFT, RIGHT, Screen, count};
 use tray_host::TrayHost;
 
 /// The app on a session bus, with a home of its own.
@@ -105,46 +101,24 @@ fn an_update_is_told_applied_by_a_click_on_its_notice_and_told_again() {
 }
 
 #[test]
-fn a_real_panel_shows_the_icon_and_the_menu() {
+fn a_real_panel_shows_the_icon_and_the_menu_and_passes_a_click_on() {
     let (screen, world) = (Screen::start(), World::with(&pack()));
     let home = world.at("home");
     let bus = Bus::start_with_services(&home);
     let _panel = Panel::start(&bus, &screen, &home);
-    let _app = start(world.command(""), bus.address(), &home);
-    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    fs::create_dir_all(&shots).unwrap();
+    let app = start(world.command(""), bus.address(), &home);
 
     // The disc of the icon, in the panel and nowhere else.
-    let green = |points: &[[u8; 3]]| points.iter().filter(|p| **p == [0x1f, 0x9d, 0x61]).count();
-    let (icon, _) = await_shot(&screen, &shots.join("tray.png"), |width, points| {
-        let (panel, below) = points.split_at(width * panel::HEIGHT);
-        green(panel) > 100 && green(below) == 0
+    let before = screen.await_shot("tray", |shot| {
+        let (panel, below) = shot.points.split_at(shot.width * panel::HEIGHT);
+        count(panel, GREEN) > 100 && count(below, GREEN) == 0
     });
-    let before = screen.shot(&shots.join("tray.png")).1;
-    screen.click(icon.0, icon.1, 3);
-    // A menu is as wide and high as its many lines.
-    await_shot(&screen, &shots.join("menu.png"), |_, points| {
-        let changed = points.iter().zip(&before).filter(|(new, old)| new != old).count();
-        changed > 200 * 300
-    });
-}
-
-/// Waits for a picture of the screen that is as it should be, and says where the first green point is.
-fn await_shot(
-    screen: &Screen,
-    file: &Path,
-    is_so: impl Fn(usize, &[[u8; 3]]) -> bool,
-) -> ((u32, u32), Vec<[u8; 3]>) {
-    let end = Instant::now() + LIMIT;
-    loop {
-        let (width, points) = screen.shot(file);
-        if is_so(width, &points) {
-            let first = points.iter().position(|p| *p == [0x1f, 0x9d, 0x61]).unwrap_or_default();
-            return (((first % width) as u32, (first / width) as u32 + 4), points);
-        }
-        assert!(Instant::now() < end, "see {}", file.display());
-        thread::sleep(Duration::from_millis(50));
-    }
+    screen.click(before.first(GREEN), RIGHT);
+    let menu = screen.await_shot("menu", |shot| shot.changed_from(&before).is_a_menu());
+    let menu = menu.changed_from(&before);
+    // The last line.
+    screen.click((menu.middle(), menu.bottom - 14), LEFT);
+    app.end(LIMIT).exits(0).says("stopped");
 }
 
 #[test]

@@ -3,7 +3,13 @@
 
 mod machine;
 
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use self::machine::{Held, Wine};
+use super::desktop::screen::{GREEN, LEFT, ORANGE, Point, RIGHT, Shot, count};
 use super::e2e::{next_pack, pack};
 use super::tree::{Tree, noise};
 use super::world::{LIMIT, Ran, Running, World};
@@ -40,12 +46,28 @@ impl Player {
     }
 
     fn spawn(&self, arguments: &str) -> Running {
-        self.world.seeder.await_silence();
         let mut command = self.wine.modsync();
         command.args(arguments.split_whitespace());
+        self.start(command)
+    }
+
+    fn start(&self, mut command: Command) -> Running {
+        self.world.seeder.await_silence();
         command.env("MODSYNC_CONFIG", machine::windows_path(&self.world.at("config.toml")));
         command.env("MODSYNC_STATE", machine::windows_path(&self.world.at("state")));
         Running::start(command)
+    }
+
+    /// Waits until the app has ended as it should.
+    fn await_end(&self) {
+        let log = self.world.at("state/logs/modsync.log");
+        let end = Instant::now() + LIMIT;
+        while !fs::read_to_string(&log).unwrap().trim_end().ends_with("stopped") {
+            assert!(Instant::now() < end, "{}", fs::read_to_string(&log).unwrap());
+            thread::sleep(Duration::from_millis(50));
+        }
+        // The lock is free.
+        self.modsync("check").exits(0);
     }
 
     /// Lets another program have a file of the pack open, as `hold.c` says.
@@ -222,9 +244,46 @@ fn a_running_engine_is_asked_by_the_other_commands_and_installs_an_update() {
 }
 
 #[test]
+fn a_player_needs_nothing_but_the_mouse() {
+    let player = Player::with(&pack());
+    player.world.publish(&next_pack());
+    let desktop = player.wine.desktop();
+    let (world, screen) = (&player.world, desktop.screen());
+    let _app = player.start(desktop.modsyncw());
+    let before = screen.await_shot("windows-update", shows(ORANGE));
+    screen.click(before.first(ORANGE), RIGHT);
+    let menu = screen.await_shot("windows-menu", |shot| shot.changed_from(&before).is_a_menu());
+    let menu = menu.changed_from(&before);
+    screen.click((menu.middle(), menu.top + 71), LEFT);
+    let before = screen.await_shot("windows-current", shows(GREEN));
+    world.has(&next_pack());
+
+    screen.click(before.first(GREEN), RIGHT);
+    screen.await_shot("windows-menu", |shot| shot.changed_from(&before).is_a_menu());
+    screen.click((menu.middle(), menu.bottom - 12), LEFT);
+    player.await_end();
+}
+
+#[test]
+fn a_logout_finds_everything_in_order() {
+    let player = Player::with(&pack());
+    let desktop = player.wine.desktop();
+    let _app = player.start(desktop.modsyncw());
+    desktop.screen().await_shot("windows-idle", shows(GREEN));
+    desktop.log_out();
+    player.await_end();
+    player.modsync("verify").exits(0);
+}
+
+#[test]
 fn the_demo_tells_its_story_to_the_end() {
     let player = Player::new();
     player.modsync("demo").exits(0).says("byte for byte, what the admin published");
+}
+
+/// Whether an icon of this colour is there.
+fn shows(colour: Point) -> impl Fn(&Shot) -> bool {
+    move |shot| count(&shot.points, colour) > 50
 }
 
 /// The files as a system sees them that takes `A` for `a`.

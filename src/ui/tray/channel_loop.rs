@@ -25,11 +25,13 @@ impl Tray {
     }
 }
 
-/// Shows the tray until it is told to quit. `begin` runs first, with the reason when there is no tray.
+/// Shows the tray until it is told to quit. `begin` runs first, with the reason when there is no icon; `end`
+/// runs last.
 pub fn run(
     first: Menu,
     on: impl Fn(Chosen) + Send + Sync + Clone + 'static,
     begin: impl FnOnce(Tray, Option<TrayError>) -> bool,
+    end: impl FnOnce(),
 ) {
     let (sender, wishes) = channel();
     let actions = Actions::default();
@@ -41,6 +43,7 @@ pub fn run(
     if begin(Tray(sender), error) {
         follow(drawn, &wishes);
     }
+    end();
 }
 
 fn follow(mut drawn: Option<Drawn>, wishes: &Receiver<Wish>) {

@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::desktop::screen::Screen;
 
 /// A Wine of our own.
 #[derive(Debug)]
@@ -13,6 +15,15 @@ pub struct Wine {
     folder: PathBuf,
     /// The program, as Linux names it.
     modsync: PathBuf,
+    screen: Screen,
+    desktop: Mutex<()>,
+}
+
+/// Where there is a taskbar.
+#[derive(Debug)]
+pub struct Desktop<'a> {
+    wine: &'a Wine,
+    _alone: MutexGuard<'a, ()>,
 }
 
 /// A program that has a file open. It closes it and ends when this is dropped.
@@ -37,11 +48,12 @@ impl Wine {
         let modsync = PathBuf::from(said(built).trim_end());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wine");
         fs::create_dir_all(&folder).unwrap();
-        let wine = Self { folder, modsync };
+        let wine = Self { folder, modsync, screen: Screen::start(), desktop: Mutex::default() };
         wine.make_drives();
         wine.compile("shim.c", &["-shared", "-o", "bcryptprimitives.dll"], &["-ladvapi32"]);
         wine.compile("hold.c", &["-municode", "-o", "hold.exe"], &[]);
         wine.compile("run.c", &["-o", "run.exe"], &[]);
+        wine.compile("logout.c", &["-mwindows", "-o", "logout.exe"], &[]);
         wine
     }
 
@@ -73,6 +85,12 @@ impl Wine {
         command
     }
 
+    /// The desktop, for one at a time.
+    pub fn desktop(&self) -> Desktop<'_> {
+        let alone = self.desktop.lock().unwrap_or_else(PoisonError::into_inner);
+        Desktop { wine: self, _alone: alone }
+    }
+
     fn command(&self, program: &str) -> Command {
         let mut command = self.linux_command("wine");
         command.arg(self.folder.join(program));
@@ -86,6 +104,8 @@ impl Wine {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", &self.folder)
             .env("LANG", "C.UTF-8")
+            // From its first program on, or no later one gets a window.
+            .env("DISPLAY", self.screen.display())
             .env("WINEPREFIX", self.folder.join("prefix"))
             .env("WINEARCH", "win64")
             .env("WINEDEBUG", "-all")
@@ -106,6 +126,29 @@ impl Wine {
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line.trim_end(), "holding", "{}", file.display());
         Held(holder)
+    }
+}
+
+impl Desktop<'_> {
+    pub fn screen(&self) -> &Screen {
+        &self.wine.screen
+    }
+
+    /// The launcher.
+    pub fn modsyncw(&self) -> Command {
+        self.command(&self.wine.modsync.with_file_name("modsyncw.exe"))
+    }
+
+    /// Ends the session.
+    pub fn log_out(&self) {
+        said(self.command(&self.wine.folder.join("logout.exe")).output().expect(INSTALLED));
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = self.wine.linux_command("wine");
+        // The desktop of this name has a taskbar.
+        command.args(["explorer", "/desktop=shell,640x480"]).arg(windows_path(program));
+        command
     }
 }
 
