@@ -63,11 +63,22 @@ impl Paths {
 
     /// What we know of one pack, beyond what lies in its folder.
     pub fn pack_state(&self, url: &str, folder: &Path) -> PathBuf {
-        let mut digest = Sha256::new();
-        digest.update(url);
-        digest.update([0]);
-        digest.update(folder.as_os_str().as_encoded_bytes());
-        self.state.join("packs").join(hex(&digest.finalize()[..8]))
+        let name = fingerprint(&[url.as_bytes(), folder.as_os_str().as_encoded_bytes()]);
+        self.state.join("packs").join(name)
+    }
+
+    /// The file by which a running engine is found. Windows gives a file no rights of its own: what only the
+    /// user shall read lies where nobody else can look, wherever the rest of the state is.
+    pub fn control_note(&self) -> PathBuf {
+        let private = ProjectDirs::from("", "", "modsync")
+            .filter(|usual| cfg!(windows) && !self.state.starts_with(usual.data_local_dir()));
+        private.map_or_else(
+            || self.state.join("control.json"),
+            |usual| {
+                let name = fingerprint(&[self.state.as_os_str().as_encoded_bytes()]);
+                usual.data_local_dir().join("engines").join(name).with_extension("json")
+            },
+        )
     }
 
     pub fn logs(&self) -> PathBuf {
@@ -78,6 +89,11 @@ impl Paths {
     pub fn swarm(&self) -> PathBuf {
         self.state.join("swarm")
     }
+}
+
+/// A name for these values, the same at any time.
+fn fingerprint(values: &[&[u8]]) -> String {
+    hex(&Sha256::digest(values.join(&0))[..8])
 }
 
 fn named_by(variable: &str) -> Option<PathBuf> {

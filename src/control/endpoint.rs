@@ -1,12 +1,12 @@
 //! [`Endpoint`]: the note by which a running engine is found, in a file that only its user can read.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::disk::fs::{FsError, Root};
 use crate::paths::Paths;
 
-/// The file, in the folder of our own state.
-const FILE: &str = "control.json";
 /// More than the note ever has, in bytes.
 const LARGEST: u64 = 4096;
 
@@ -26,23 +26,33 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The note in this state folder; one that makes no sense is none.
+    /// The note of the engine with this state; one that makes no sense is none.
     pub fn read(paths: &Paths) -> Option<Self> {
-        let bytes = Root::open(&paths.state).ok()?.read(FILE, LARGEST).ok()??;
+        let (folder, file) = place(paths);
+        let bytes = Root::open(&folder).ok()?.read(file, LARGEST).ok()??;
         serde_json::from_slice(&bytes).ok()
     }
 
     pub(super) fn write(&self, paths: &Paths) -> Result<(), FsError> {
         let bytes = serde_json::to_vec(self).unwrap_or_default();
-        Root::create(&paths.state)?.write_private(FILE, &bytes)
+        let (folder, file) = place(paths);
+        Root::create(&folder)?.write_private(&file, &bytes)
     }
 
     pub(super) fn remove(paths: &Paths) {
-        let removed = Root::open(&paths.state).and_then(|state| state.remove_file_if_there(FILE));
+        let (folder, file) = place(paths);
+        let removed = Root::open(&folder).and_then(|folder| folder.remove_file_if_there(file));
         if let Err(error) = removed {
             tracing::debug!("could not take the note of the control API back: {error}");
         }
     }
+}
+
+/// The note's folder and name.
+fn place(paths: &Paths) -> (PathBuf, String) {
+    let note = paths.control_note();
+    let name = note.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    (note.parent().unwrap_or(&paths.state).to_owned(), name)
 }
 
 impl std::fmt::Debug for Endpoint {

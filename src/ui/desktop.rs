@@ -89,7 +89,7 @@ pub fn run(runtime: &Runtime, paths: &Paths, mode: Mode) -> Result<End, StartErr
             paths: paths.clone(),
             handle,
             tray,
-            toasts: Toasts::start(screen(), move |action| {
+            toasts: Toasts::start(screen(paths), move |action| {
                 let _ = sender.send(Chosen::Item(action));
             }),
             told: Arc::default(),
@@ -132,13 +132,15 @@ async fn engine_of(
     Ok(Ok((handle, server.ok())))
 }
 
-fn screen() -> Setup {
-    match super::icon::app() {
-        Ok(picture) => Setup { picture: Some(picture), ..Setup::default() },
-        Err(error) => {
-            tracing::debug!("notices have no picture: {error}");
-            Setup::default()
-        }
+fn screen(paths: &Paths) -> Setup {
+    let picture = super::icon::app().map_err(anyhow::Error::from);
+    // Windows takes it from a file.
+    let icon = cfg!(windows).then(|| super::icon::app_file(&paths.state)).transpose();
+    let without = |error: &anyhow::Error| tracing::debug!("notices have no picture: {error}");
+    Setup {
+        picture: picture.inspect_err(without).ok(),
+        icon: icon.map_err(anyhow::Error::from).inspect_err(without).ok().flatten(),
+        ..Setup::default()
     }
 }
 

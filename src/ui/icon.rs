@@ -1,8 +1,10 @@
 //! The tray's pictures, for each platform's size.
 
 use std::io::Cursor;
+use std::path::{Path, PathBuf};
 
 use super::menu::Icon;
+use crate::disk::fs::{FsError, Root};
 
 /// An icon as the platform wants it: rows of red, green, blue, alpha.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +47,18 @@ impl Icon {
     }
 }
 
+const APP: &[u8] = include_bytes!("../../icons/app-128.png");
+
 /// The program's own picture, as notices show it.
 pub fn app() -> Result<Picture, png::DecodingError> {
-    decode(include_bytes!("../../icons/app-128.png"))
+    decode(APP)
+}
+
+/// The same as a file in this folder.
+pub fn app_file(folder: &Path) -> Result<PathBuf, FsError> {
+    const NAME: &str = "icon.png";
+    Root::create(folder)?.write_atomic(NAME, APP)?;
+    Ok(folder.join(NAME))
 }
 
 fn decode(bytes: &[u8]) -> Result<Picture, png::DecodingError> {

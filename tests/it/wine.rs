@@ -251,6 +251,12 @@ fn a_player_needs_nothing_but_the_mouse() {
     let (world, screen) = (&player.world, desktop.screen());
     let _app = player.start(desktop.modsyncw());
     let before = screen.await_shot("windows-update", shows(ORANGE));
+    // What the notices show beside our name.
+    let registered = player.wine.registry(r"Classes\AppUserModelId\ModSync");
+    assert!(
+        registered.contains(&machine::windows_path(&world.at("state/icon.png"))),
+        "{registered}"
+    );
     screen.click(before.first(ORANGE), RIGHT);
     let menu = screen.await_shot("windows-menu", |shot| shot.changed_from(&before).is_a_menu());
     let menu = menu.changed_from(&before);
@@ -273,6 +279,21 @@ fn a_logout_finds_everything_in_order() {
     desktop.log_out();
     player.await_end();
     player.modsync("verify").exits(0);
+}
+
+#[test]
+fn a_login_starts_the_program_without_a_console() {
+    let player = Player::new();
+    let entry = || player.wine.registry(r"Microsoft\Windows\CurrentVersion\Run");
+    player.modsync("autostart status").says("off");
+    player.modsync("autostart on").exits(0);
+    player.modsync("autostart status").says("on");
+    let state = machine::windows_path(&player.world.at("state"));
+    let line = entry();
+    assert!(line.contains(r#"modsyncw.exe" --at-login --config ""#), "{line}");
+    assert!(line.contains(&format!("--state \"{state}\"")), "{line}");
+    player.modsync("autostart off").exits(0);
+    assert!(!entry().contains("modsync"), "{}", entry());
 }
 
 #[test]

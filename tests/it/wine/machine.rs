@@ -85,6 +85,13 @@ impl Wine {
         command
     }
 
+    /// What the registry has below this key of the user's; nothing when there is no such key.
+    pub fn registry(&self, key: &str) -> String {
+        let mut query = self.linux_command("wine");
+        query.args(["reg", "query", &format!(r"HKCU\Software\{key}")]);
+        String::from_utf8_lossy(&query.output().expect(INSTALLED).stdout).into_owned()
+    }
+
     /// The desktop, for one at a time.
     pub fn desktop(&self) -> Desktop<'_> {
         let alone = self.desktop.lock().unwrap_or_else(PoisonError::into_inner);
