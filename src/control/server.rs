@@ -258,21 +258,28 @@ impl Desk {
             Request::Add(new) => return self.change(Change::Add(new)).await,
             Request::Remove { pack } => return self.change(Change::Remove(pack)).await,
             Request::Reload => return self.change(Change::Reload).await,
-            Request::Show => return Ok(self.pass_on(Wish::Show).await),
-            Request::Quit => return Ok(self.pass_on(Wish::Quit).await),
+            Request::Show => return self.pass_on(Wish::Show).await,
+            Request::Quit => return self.pass_on(Wish::Quit).await,
         };
         Ok(with_ok(&self.handle.send(&pack, command).await?))
     }
 
     async fn change(&self, change: Change) -> Result<Value, Fault> {
         let pack = self.handle.change(change).await?;
-        Ok(with_ok(&json!({ "name": pack })))
+        Ok(with_ok(&pack.map_or_else(|| json!({}), |name| json!({ "name": name }))))
     }
 
     /// Whoever lives in the tray can show it; an engine without a face can only quit.
-    async fn pass_on(&self, wish: Wish) -> Value {
+    async fn pass_on(&self, wish: Wish) -> Result<Value, Fault> {
         let (reply, granted) = oneshot::channel();
         let sent = self.wishes.send((wish, reply)).await.is_ok();
-        json!({ "ok": sent && granted.await.unwrap_or(false) })
+        if sent && granted.await.unwrap_or(false) {
+            return Ok(json!({ "ok": true }));
+        }
+        Err(Fault::new(
+            FaultKind::Refused,
+            "this ModSync has no icon that it could show",
+            "It runs without one, or is about to end; `modsync status` shows what it does.",
+        ))
     }
 }

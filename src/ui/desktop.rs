@@ -120,8 +120,8 @@ async fn engine_of(
         Ok(handle) => handle,
         Err(running @ StartError::Running(_)) => {
             let Ok(Some(client)) = Client::connect(paths).await else { return Err(running) };
-            let answer: Value = client.ask(Request::Show).await.unwrap_or_default();
-            return Ok(Err(if answer["ok"] == true { End::Shown } else { End::Hidden }));
+            let answer: Result<Value, _> = client.ask(Request::Show).await;
+            return Ok(Err(if answer.is_ok() { End::Shown } else { End::Hidden }));
         }
         Err(error) => return Err(error),
     };

@@ -62,7 +62,7 @@ fn request(state: &Path, line: &str, replaced: &[(&str, &str)], body: &str) -> V
     format!("{head}\r\n{body}").into_bytes()
 }
 
-fn ask(state: &Path, line: &str, replaced: &[(&str, &str)], body: &str) -> (u16, Value) {
+pub fn ask(state: &Path, line: &str, replaced: &[(&str, &str)], body: &str) -> (u16, Value) {
     let answer = send(state, &request(state, line, replaced, body));
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();

@@ -29,6 +29,7 @@ mod origin;
 mod origin_server;
 mod place;
 mod refusals;
+mod replies;
 mod rules;
 mod swarm;
 mod toast;
