@@ -85,6 +85,8 @@ fn an_update_is_told_applied_by_a_click_on_its_notice_and_told_again() {
     assert!(menu.contains("\nUpdate now ("), "{menu}");
     assert_eq!(host.icon(), picture(Icon::UpdateAvailable));
     dunst.wait_until_shown(1);
+    // With our own picture in it.
+    dunst.screen().await_shot("notice", |shot| count(&shot.points, GREEN) > 200);
     dunst.choose();
     host.await_line("(pack: up to date)");
     assert_eq!(host.icon(), picture(Icon::Idle));

@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Dunst {
     program: Child,
-    _screen: Screen,
+    screen: Screen,
     connection: Connection,
 }
 
@@ -53,7 +53,11 @@ impl Dunst {
             .stderr(File::create(folder.join("dunst.log")).unwrap())
             .spawn()
             .expect("dunst is not installed; `tests/run.sh` does that");
-        Self { program, _screen: screen, connection: bus.connect().into_inner() }
+        Self { program, screen, connection: bus.connect().into_inner() }
+    }
+
+    pub fn screen(&self) -> &Screen {
+        &self.screen
     }
 
     /// Opens the menu of what is offered.
