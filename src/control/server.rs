@@ -201,7 +201,7 @@ async fn command(
     };
     let request = match Request::of_parts(&name, &body) {
         Ok(request) => request,
-        Err(why) => return refuse(StatusCode::BAD_REQUEST, &why),
+        Err(why) => return misunderstood(StatusCode::BAD_REQUEST, &why),
     };
     if !desk.endpoint.follows {
         let fault = Fault::new(
@@ -218,13 +218,17 @@ async fn command(
 }
 
 async fn unknown(request: HttpRequest) -> Response {
-    let (method, path) = (request.method(), request.uri().path());
-    let why = format!(
-        "ModSync {} does not know `{method} {path}`; its API is below {ROOT}. A program that is newer \
-         than the running one needs it to be started again",
+    let why = format!("there is no `{} {}`", request.method(), request.uri().path());
+    misunderstood(StatusCode::NOT_FOUND, &why)
+}
+
+/// Whoever asks may be newer than we are.
+fn misunderstood(status: StatusCode, why: &str) -> Response {
+    let hint = format!(
+        "This is ModSync {}, whose API is below {ROOT}. A program that is newer needs it to be started again.",
         env!("CARGO_PKG_VERSION")
     );
-    refuse(StatusCode::NOT_FOUND, &why)
+    answer(status, &failure(&Fault::new(FaultKind::Refused, why, hint)))
 }
 
 fn refuse(status: StatusCode, why: &str) -> Response {
