@@ -35,7 +35,7 @@ use pack::Pack;
 use session::Session;
 
 /// The clock of the machines.
-const SECOND: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_secs(2);
 /// How often the progress of a running job is shown.
 const FRAME: Duration = Duration::from_millis(200);
 /// How long a shutdown waits for jobs to stop between two steps.
@@ -210,7 +210,7 @@ struct Engine {
 
 impl Engine {
     async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
-        let mut clock = interval(SECOND);
+        let mut clock = interval(TICK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut frame = interval(FRAME);
         frame.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod remote;
+mod rest;
 mod storage;
 pub mod swarm;
 mod turn;

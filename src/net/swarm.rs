@@ -12,7 +12,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use librqbit::{
 use tokio::runtime;
 use tokio::sync::oneshot;
 
+use super::rest::Rest;
 use super::storage::factory;
 pub use super::storage::{Arrived, PackStorage};
 pub use super::turn::Turn;
@@ -128,6 +129,7 @@ pub struct Swarm {
     runtime: runtime::Handle,
     bitfields: Root,
     turns: Turns,
+    rest: Arc<Rest>,
     _stop: oneshot::Sender<()>,
     _thread: JoinHandle<()>,
 }
@@ -190,9 +192,11 @@ impl Swarm {
         }
         let (ready, started) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
+        let rest = Arc::new(Rest::default());
+        let rests = Arc::clone(&rest);
         let thread = std::thread::Builder::new()
             .name("swarm".to_owned())
-            .spawn(move || run(&options, ready, stopped))
+            .spawn(move || run(&options, &rests, ready, stopped))
             .map_err(|e| SwarmError::Start(e.into()))?;
         let (session, runtime) = started
             .await
@@ -203,6 +207,7 @@ impl Swarm {
             runtime,
             bitfields,
             turns: Turns::default(),
+            rest,
             _stop: stop,
             _thread: thread,
         })
@@ -220,7 +225,9 @@ impl Swarm {
 
     /// Waits for the turn to fetch a torrent.
     pub async fn turn_to_fetch(&self, info_hash: InfoHash) -> Turn {
-        self.turns.to_fetch(info_hash).await
+        let mut turn = self.turns.to_fetch(info_hash).await;
+        turn.needed = Some(self.rest.needed());
+        turn
     }
 
     /// Waits for the turn to seed a torrent. It is to be given up when it [is wanted](Turn::is_wanted).
@@ -234,6 +241,7 @@ impl Swarm {
     /// most significant first. That spares its own check, which runs on one thread and reads all.
     pub async fn add(&self, turn: &Turn, torrent: Torrent) -> Result<Joined, SwarmError> {
         let info_hash = turn.info_hash;
+        let _needed = self.rest.needed();
         // Whoever had the last turn may have ended too early to leave.
         self.delete(info_hash).await;
         self.bitfields.write_atomic(format!("{info_hash}.bitv"), torrent.have.as_bytes())?;
@@ -269,6 +277,7 @@ impl Swarm {
         if self.session.get(id).is_none() {
             return;
         }
+        let _needed = self.rest.needed();
         let session = Arc::clone(&self.session);
         let left = self.runtime.spawn(async move { session.delete(id, false).await });
         if let Ok(Err(error)) = left.await {
@@ -277,12 +286,25 @@ impl Swarm {
     }
 }
 
+impl Drop for Swarm {
+    fn drop(&mut self) {
+        self.rest.end();
+    }
+}
+
 fn run(
     options: &SwarmOptions,
+    rest: &Arc<Rest>,
     ready: oneshot::Sender<anyhow::Result<(Arc<Session>, runtime::Handle)>>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+    let started = Arc::new(OnceLock::new());
+    let (of_thread, at_rest) = (Arc::clone(&started), Arc::clone(rest));
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || at_rest.nap(|| of_thread.get().is_some_and(nobody_is_there)))
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = ready.send(Err(error.into()));
@@ -298,12 +320,25 @@ fn run(
             }
         };
         let cancel = session.cancellation_token().clone();
+        let _ = started.set(Arc::downgrade(&session));
         if ready.send(Ok((session, runtime::Handle::current()))).is_ok() {
             let _ = stopped.await;
         }
         cancel.cancel();
     });
     runtime.shutdown_background();
+}
+
+/// Whether no torrent has a peer, or looks for one.
+fn nobody_is_there(session: &Weak<Session>) -> bool {
+    session.upgrade().is_some_and(|session| {
+        session.with_torrents(|torrents| {
+            torrents.map(|(_, torrent)| torrent.live()).all(|live| {
+                let peers = live.map(|live| live.stats_snapshot().peer_stats);
+                peers.is_some_and(|peers| peers.queued + peers.connecting + peers.live == 0)
+            })
+        })
+    })
 }
 
 /// Opens the session, on another port when the wished one is taken.

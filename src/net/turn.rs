@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedMutexGuard, watch};
 
+use super::rest::Needed;
 use crate::model::manifest::InfoHash;
 
 /// Some clients take no second connection from an address until they noticed that the first is gone.
@@ -35,6 +36,8 @@ pub struct Turn {
     pub(super) info_hash: InfoHash,
     place: Arc<Place>,
     ended: Ended,
+    /// While it is there to fetch.
+    pub(super) needed: Option<Needed>,
 }
 
 type Ended = OwnedMutexGuard<Option<Instant>>;
@@ -76,7 +79,7 @@ impl Turn {
         if let Some(rest) = ended.and_then(|ended| REJOIN.checked_sub(ended.elapsed())) {
             tokio::time::sleep(rest).await;
         }
-        Self { info_hash, place, ended }
+        Self { info_hash, place, ended, needed: None }
     }
 
     /// Waits until somebody else waits to fetch the torrent.
