@@ -34,11 +34,13 @@ use crate::model::manifest::hex;
 use crate::paths::Paths;
 
 /// Clients at one time; more are turned away.
-const CLIENTS: usize = 32;
+const CLIENTS: u32 = 32;
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long we wait when the system gives us no connection.
 const BREATH: Duration = Duration::from_millis(100);
+/// How long a client may take to read its answer when we end.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
@@ -62,6 +64,25 @@ pub struct Server {
     pub wishes: mpsc::Receiver<(Wish, oneshot::Sender<bool>)>,
     paths: Paths,
     listening: JoinHandle<()>,
+    places: Arc<Semaphore>,
+}
+
+/// Who is being answered while the server has stopped listening.
+#[derive(Debug)]
+pub struct Clients(Arc<Semaphore>);
+
+impl Server {
+    /// Listens no more.
+    pub fn stop(self) -> Clients {
+        Clients(Arc::clone(&self.places))
+    }
+}
+
+impl Clients {
+    /// Lets everybody have their answer, but waits for nobody who does not take it.
+    pub async fn leave(self) {
+        let _ = timeout(FAREWELL, self.0.acquire_many(CLIENTS)).await;
+    }
 }
 
 impl Drop for Server {
@@ -94,8 +115,9 @@ pub async fn start(paths: &Paths, handle: Handle, mode: Mode) -> Result<Server, 
     endpoint.write(paths)?;
     let (sender, wishes) = mpsc::channel(4);
     let desk = Arc::new(Desk { handle, endpoint, wishes: sender });
-    let listening = tokio::spawn(listen(listener, router(desk)));
-    Ok(Server { wishes, paths: paths.clone(), listening })
+    let places = Arc::new(Semaphore::new(CLIENTS as usize));
+    let listening = tokio::spawn(listen(listener, router(desk), Arc::clone(&places)));
+    Ok(Server { wishes, paths: paths.clone(), listening, places })
 }
 
 fn router(desk: Arc<Desk>) -> Router {
@@ -109,8 +131,7 @@ fn router(desk: Arc<Desk>) -> Router {
         .with_state(desk)
 }
 
-async fn listen(listener: TcpListener, router: Router) {
-    let places = Arc::new(Semaphore::new(CLIENTS));
+async fn listen(listener: TcpListener, router: Router, places: Arc<Semaphore>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of handles, perhaps: that passes.

@@ -12,6 +12,7 @@ mod wait;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
@@ -117,7 +118,8 @@ fn with_runtime<T>(work: impl FnOnce(&Runtime) -> Result<T, Failure>) -> Result<
 /// `modsync` alone: the desktop app.
 fn live(paths: &Paths, mode: Mode) -> Result<Exit, Failure> {
     logging::start(Audience::Service, Some(&paths.logs()))?;
-    match with_runtime(|runtime| Ok(desktop::run(runtime, paths, mode)?))? {
+    let ended = with_runtime(|runtime| Ok(desktop::run(runtime, paths, mode)));
+    match ended?.inspect_err(|error| tracing::error!("{error}"))? {
         End::Quit => Ok(Exit::Done),
         End::Shown => {
             output::print("ModSync is running already, and shows itself\n")?;
@@ -129,6 +131,7 @@ fn live(paths: &Paths, mode: Mode) -> Result<Exit, Failure> {
                 "End that one to have a tray, or use the other commands: it carries them out.";
             Err(Fault::new(FaultKind::Refused, what, hint).into())
         }
+        End::Strange(fault) => Err(fault.into()),
         End::NoDesktop(why) => {
             let what = format!("there is no desktop here: {why}");
             Err(Failure::wrong_use(&what, "`modsync run` follows the packs without one."))
@@ -215,10 +218,13 @@ fn completions(shell: Shell) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// How long a command that is at work is waited for, by somebody who looks on.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// `run`: the engine until a signal, or until another process wishes it to end.
 async fn follow(paths: &Paths) -> Result<Exit, Failure> {
     logging::start(Audience::Service, Some(&paths.logs()))?;
-    let handle = start_to_stay(paths, Mode::Follow).await?;
+    let handle = start_to_stay(paths, Mode::Follow, Some(PATIENCE), || {}).await?;
     let mut server = server::start(paths, handle.clone(), Mode::Follow).await;
     if let Err(error) = &server {
         tracing::error!("no other program can ask for anything: {error}");
@@ -229,8 +235,11 @@ async fn follow(paths: &Paths) -> Result<Exit, Failure> {
         () = asked_to_quit(server.as_mut().ok()) => {}
     }
     tracing::info!("stopping");
-    drop(server);
+    let clients = server.ok().map(Server::stop);
     handle.shutdown().await;
+    if let Some(clients) = clients {
+        clients.leave().await;
+    }
     tracing::info!("stopped");
     Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! PURE: what is known → the tray's icon, tooltip and menu, as values.
 
 use crate::model::command::{Approval, Command};
+use crate::model::fault::FaultKind;
 use crate::model::snapshot::{PackView, Phase, Progress, Question, Snapshot, Unit};
 use crate::ui::text::{self, size};
 
@@ -90,10 +91,13 @@ impl Action {
 pub fn menu(snapshot: &Snapshot, at_login: Option<bool>) -> Menu {
     let packs = &snapshot.packs;
     let mut items = Vec::new();
-    if snapshot.config_fault.is_some() {
-        items.push(line("The settings have a mistake: the former ones are in force"));
+    if let Some(fault) = &snapshot.config_fault {
+        items.push(line(&fault.what));
+        let former = (!packs.is_empty()).then_some("Until it is mended, the former settings hold");
+        items.extend(former.map(line));
     }
     match packs.as_slice() {
+        [] if snapshot.config_fault.is_some() => {}
         [] => items.push(line("No packs yet: add one with `modsync add URL FOLDER`")),
         [pack] => items.extend(of_pack(pack)),
         packs => items.extend(
@@ -104,7 +108,15 @@ pub fn menu(snapshot: &Snapshot, at_login: Option<bool>) -> Menu {
     items.extend(of_all(packs, at_login));
     let icon = packs.iter().map(icon).max().unwrap_or(Icon::Idle);
     let icon = if snapshot.config_fault.is_some() { Icon::NeedsAttention } else { icon };
-    Menu { icon, tooltip: tooltip(packs), items }
+    Menu { icon, tooltip: tooltip(snapshot), items }
+}
+
+/// The menu while there is no engine, and why there is none yet.
+pub fn waiting(why: Option<&str>, at_login: Option<bool>) -> Menu {
+    let why = why.map_or("starting".to_owned(), |why| format!("waiting: {why}"));
+    let mut items = vec![line(&text::capital(&why)), Item::Separator];
+    items.extend(of_all(&[], at_login));
+    Menu { icon: Icon::Idle, tooltip: format!("ModSync\n{why}"), items }
 }
 
 fn of_pack(pack: &PackView) -> Vec<Item> {
@@ -138,7 +150,7 @@ fn of_pack(pack: &PackView) -> Vec<Item> {
     let may_clean = free && installed && pack.extras != Some(0);
     items.push(ask(&label, Command::Clean { dry_run: false }, may_clean));
     items.push(ask("Undo last update", Command::Rollback, free && pack.can_go_back));
-    items.push(entry("Open folder", Action::OpenFolder(pack.name.clone()), true));
+    items.push(entry("Open folder", Action::OpenFolder(pack.name.clone()), has_folder(pack)));
     let wish = if pack.paused { Command::Resume } else { Command::Pause };
     items.push(Item::Check {
         label: "Pause".to_owned(),
@@ -147,6 +159,12 @@ fn of_pack(pack: &PackView) -> Vec<Item> {
         enabled: true,
     });
     items
+}
+
+/// Whether there is a folder to open.
+pub fn has_folder(pack: &PackView) -> bool {
+    let is_gone = pack.fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::FolderGone);
+    pack.installed.is_some() && !is_gone
 }
 
 /// "Update now", or, when a person must decide, what the update would do.
@@ -253,8 +271,10 @@ fn how_far(doing: &str, progress: &Progress) -> String {
     }
 }
 
-fn tooltip(packs: &[PackView]) -> String {
-    let mut lines: Vec<String> = packs.iter().map(headline).collect();
+fn tooltip(snapshot: &Snapshot) -> String {
+    let mistake = snapshot.config_fault.as_ref().map(|_| "the settings have a mistake".to_owned());
+    let packs = snapshot.packs.iter().map(headline);
+    let mut lines: Vec<String> = mistake.into_iter().chain(packs).collect();
     if lines.is_empty() {
         lines.push("no packs yet".to_owned());
     }

@@ -8,12 +8,14 @@ use crate::model::fault::Fault;
 use crate::model::release::Digest;
 use crate::model::snapshot::{NoticeKinds, PackView, Phase, Snapshot};
 use crate::ui::menu::{self, Action};
-use crate::ui::text::{self, size};
+use crate::ui::text::{self, capital, size};
 
 /// The life of an update: found, decided, applied. One notice, replaced in its place.
 const UPDATE: &str = "update";
 const VERIFY: &str = "verify";
 const FAULT: &str = "fault";
+/// Of no pack.
+const SETTINGS: &str = "settings";
 
 /// What the user is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +52,24 @@ pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
         let old = old.packs.iter().find(|old| is_same(old, pack) && !is_starting(old));
         of_pack(old.unwrap_or(&unknown(pack)), pack, new.notices)
     });
-    gone.chain(news).collect()
+    settings(old, new).into_iter().chain(gone).chain(news).collect()
+}
+
+/// What is wrong with the settings, or that nothing is any more.
+fn settings(old: &Snapshot, new: &Snapshot) -> Option<Change> {
+    let Some(fault) = new.config_fault.as_ref().filter(|_| new.notices.fault) else {
+        return old.config_fault.as_ref().map(|_| Change::Close(SETTINGS.to_owned()));
+    };
+    (old.config_fault != new.config_fault).then(|| {
+        Change::Show(Notice {
+            key: SETTINGS.to_owned(),
+            title: "ModSync: the settings have a mistake".to_owned(),
+            body: format!("{}. {}", capital(&fault.what), fault.hint),
+            offers: vec![("Edit settings".to_owned(), Some(Action::EditSettings))],
+            click: Some(Action::EditSettings),
+            stays: true,
+        })
+    })
 }
 
 fn is_starting(pack: &PackView) -> bool {
@@ -158,7 +177,7 @@ fn fault(old: &PackView, new: &PackView) -> Option<Notice> {
     Some(Notice {
         title: format!("{}: {}", new.name, fault.what),
         body: fault.hint.clone(),
-        click: Some(Action::OpenFolder(new.name.clone())),
+        click: menu::has_folder(new).then(|| Action::OpenFolder(new.name.clone())),
         stays: true,
         ..notice(new, FAULT)
     })
@@ -215,10 +234,4 @@ fn notice(pack: &PackView, kind: &str) -> Notice {
 
 fn key(pack: &PackView, kind: &str) -> String {
     format!("{}/{kind}", pack.name)
-}
-
-/// A sentence begins with a capital letter.
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

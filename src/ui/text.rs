@@ -405,3 +405,9 @@ pub fn manifest(manifest: &crate::model::manifest::Manifest) -> String {
     }
     out
 }
+
+/// A sentence begins with a capital letter.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}

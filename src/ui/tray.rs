@@ -3,6 +3,8 @@
 //! The tray's objects belong to one thread, the main one; everybody else holds a [`Tray`]. That the icon
 //! was made does not mean that somebody shows it: on Linux it appears when a host comes.
 
+#[cfg(not(any(windows, target_os = "macos")))]
+mod bus;
 #[cfg_attr(any(windows, target_os = "macos"), path = "tray/native_loop.rs")]
 #[cfg_attr(not(any(windows, target_os = "macos")), path = "tray/channel_loop.rs")]
 mod platform;
@@ -26,7 +28,7 @@ const ID: &str = "modsync";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chosen {
     Item(Action),
-    /// The icon itself.
+    /// The icon itself, where that opens no menu.
     Icon,
 }
 
@@ -34,12 +36,16 @@ pub enum Chosen {
 #[derive(Debug)]
 enum Wish {
     Show(Menu),
-    PopUp,
+    /// Whoever showed the icon has gone.
+    #[cfg(not(any(windows, target_os = "macos")))]
+    Again,
     Quit,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum TrayError {
+    #[error("no panel shows icons here")]
+    NoPanel,
     #[error("could not show an icon in the tray: {0}")]
     Tray(#[from] tray_icon::Error),
     #[error("could not make the tray's menu: {0}")]
@@ -52,6 +58,36 @@ pub enum TrayError {
 
 /// What an item's id stands for right now; the ids of an open menu may be older.
 type Actions = Arc<Mutex<BTreeMap<String, Action>>>;
+
+/// Where the icon is, or will be.
+struct Corner {
+    /// What is to be shown.
+    menu: Menu,
+    drawn: Option<Drawn>,
+    actions: Actions,
+}
+
+impl Corner {
+    fn new(menu: Menu, on: impl Fn(Chosen) + Send + Sync + Clone + 'static) -> Self {
+        let actions = Actions::default();
+        listen(&actions, on);
+        Self { menu, drawn: None, actions }
+    }
+
+    fn show(&mut self, menu: Menu) -> Result<(), TrayError> {
+        self.menu = menu;
+        self.draw()
+    }
+
+    /// Draws what is not drawn yet. To be tried again when it fails.
+    fn draw(&mut self) -> Result<(), TrayError> {
+        if let Some(drawn) = &mut self.drawn {
+            return drawn.show(&self.menu);
+        }
+        self.drawn = Some(Drawn::new(&self.menu, Arc::clone(&self.actions))?);
+        Ok(())
+    }
+}
 
 /// The icon and its menu on the screen.
 struct Drawn {
@@ -70,7 +106,7 @@ enum DrawnItem {
 }
 
 impl Drawn {
-    fn new(menu: Menu, actions: Actions) -> Result<Self, TrayError> {
+    fn new(menu: &Menu, actions: Actions) -> Result<Self, TrayError> {
         let (native, items) = built(&menu.items)?;
         remember(&actions, &menu.items);
         let builder = TrayIconBuilder::new()
@@ -78,18 +114,12 @@ impl Drawn {
             .with_tooltip(&menu.tooltip)
             .with_menu(Box::new(native));
         let builder = platform::dressed(builder, native_icon(menu.icon)?);
-        Ok(Self { icon: builder.build()?, items, shown: menu, actions })
+        Ok(Self { icon: builder.build()?, items, shown: menu.clone(), actions })
     }
 
     /// Shows another menu, and touches only what differs: what is rebuilt under the pointer is not what
-    /// the user meant to choose.
-    fn show(&mut self, menu: Menu) -> Result<(), TrayError> {
-        if menu.icon != self.shown.icon {
-            platform::set_icon(&self.icon, native_icon(menu.icon)?)?;
-        }
-        if menu.tooltip != self.shown.tooltip {
-            self.icon.set_tooltip(Some(&menu.tooltip))?;
-        }
+    /// the user meant to choose. The menu comes first: it works where the icon cannot be drawn just now.
+    fn show(&mut self, menu: &Menu) -> Result<(), TrayError> {
         remember(&self.actions, &menu.items);
         if same_shape(&self.shown.items, &menu.items) {
             self.items.iter().zip(&menu.items).for_each(|(drawn, item)| drawn.update(item));
@@ -98,7 +128,15 @@ impl Drawn {
             self.icon.set_menu(Some(Box::new(native)));
             self.items = items;
         }
-        self.shown = menu;
+        self.shown.items.clone_from(&menu.items);
+        if menu.icon != self.shown.icon {
+            platform::set_icon(&self.icon, native_icon(menu.icon)?)?;
+            self.shown.icon = menu.icon;
+        }
+        if menu.tooltip != self.shown.tooltip {
+            self.icon.set_tooltip(Some(&menu.tooltip))?;
+            self.shown.tooltip.clone_from(&menu.tooltip);
+        }
         Ok(())
     }
 }
@@ -255,7 +293,8 @@ fn listen(actions: &Actions, on: impl Fn(Chosen) + Send + Sync + Clone + 'static
     }));
     TrayIconEvent::set_event_handler(Some(move |event| {
         let (button, up) = (MouseButton::Left, MouseButtonState::Up);
-        if matches!(event, TrayIconEvent::Click { button: b, button_state: s, .. } if (b, s) == (button, up))
+        if !platform::CLICK_OPENS_MENU
+            && matches!(event, TrayIconEvent::Click { button: b, button_state: s, .. } if (b, s) == (button, up))
         {
             on(Chosen::Icon);
         }

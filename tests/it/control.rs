@@ -223,22 +223,36 @@ fn ten_thousand_connections_are_turned_away_and_forgotten() {
 }
 
 #[test]
-fn who_does_not_read_the_events_keeps_nobody_waiting() {
-    let (_origin, place, _engine) = running();
-    let port = note(&place.path("state"))["port"].as_u64().unwrap() as u16;
-    let readers: Vec<_> = (0..8)
+fn who_does_not_read_the_events_keeps_nobody_waiting_and_misses_some() {
+    let origin = Faulty::start();
+    let names: Vec<String> = (0..2_000).map(|n| format!("{n}-{}.pak", "x".repeat(100))).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
+    let place = Place::with_installed(&origin, &files);
+    let engine = place.running();
+    // What it would remove is part of every event.
+    place.publish(&origin, &files[..1]);
+    assert_eq!(place.ask(&["sync"]).0, Some(4));
+    let state = place.path("state");
+    let port = note(&state)["port"].as_u64().unwrap() as u16;
+    let mut readers: Vec<_> = (0..8)
         .map(|_| {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            stream.write_all(&request(&place.path("state"), "GET /v1/events", &[], "")).unwrap();
+            stream.write_all(&request(&state, "GET /v1/events", &[], "")).unwrap();
             stream
         })
         .collect();
-    for _ in 0..20 {
-        assert_eq!(place.ask(&["pause"]).0, Some(0));
-        assert_eq!(place.ask(&["resume"]).0, Some(0));
+    let one = send(&state, &request(&state, "GET /v1/snapshot", &[], "")).len();
+    let turns = 40;
+    for _ in 0..turns {
+        for request in ["POST /v1/pause", "POST /v1/resume"] {
+            assert_eq!(ask(&state, request, &[], r#"{"pack":"pack"}"#).0, 200);
+        }
     }
-    assert_eq!(place.ask(&["verify"]).0, Some(0));
-    drop(readers);
+    quit(&state);
+    engine.end(LIMIT).exits(0);
+    let mut got = Vec::new();
+    let _ = readers[0].read_to_end(&mut got);
+    assert!(got.len() < turns * one, "{} of {} bytes", got.len(), 2 * turns * one);
 }
 
 #[test]

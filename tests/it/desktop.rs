@@ -6,11 +6,13 @@ pub mod screen;
 mod tray_host;
 
 use std::process::Command;
+use std::time::Duration;
 
 use crate::e2e::{next_pack, pack};
-use crate::faulty::Faulty;
+use crate::faulty::{Behaviour, Faulty};
 use crate::place::Place;
 use crate::toast::dunst::Dunst;
+use crate::toast::service::{Asked, Manners, Service};
 use crate::world::{LIMIT, Running, World};
 
 use modsync::ui::menu::Icon;
@@ -20,17 +22,23 @@ use panel::Panel;
 use screen::{GREEN, LEFT, RIGHT, Screen, count};
 use tray_host::TrayHost;
 
-/// The app on a session bus, with a home of its own.
+/// The app on a session bus, with a home of its own. That there is a screen is all it knows of it.
 fn start(mut command: Command, bus: &str, home: &std::path::Path) -> Running {
-    let screenless = ["DISPLAY", "WAYLAND_DISPLAY", "XDG_CONFIG_HOME", "APPIMAGE"];
-    screenless.iter().for_each(|name| {
+    command.env("DISPLAY", ":0");
+    start_without_screen(command, bus, home)
+}
+
+fn start_without_screen(mut command: Command, bus: &str, home: &std::path::Path) -> Running {
+    let others = ["WAYLAND_DISPLAY", "XDG_CONFIG_HOME", "APPIMAGE"];
+    others.iter().for_each(|name| {
         command.env_remove(name);
     });
-    Running::start({
-        command.env("DBUS_SESSION_BUS_ADDRESS", bus).env("HOME", home);
-        command
-    })
+    command.env("DBUS_SESSION_BUS_ADDRESS", bus).env("HOME", home);
+    Running::start(command)
 }
+
+/// A player who quits waits no longer than this.
+const QUICKLY: Duration = Duration::from_secs(3);
 
 /// A picture as it goes over the bus: alpha first.
 fn picture(icon: Icon) -> (i32, i32, Vec<u8>) {
@@ -67,7 +75,7 @@ fn a_player_needs_nothing_but_the_menu() {
     host.await_line("Update again");
     world.has(&pack());
     host.click("Quit");
-    app.end(LIMIT).exits(0).says("stopped");
+    app.end(QUICKLY).exits(0).says("stopped");
 }
 
 #[test]
@@ -93,7 +101,7 @@ fn an_update_is_told_applied_by_a_click_on_its_notice_and_told_again() {
     world.has(&next_pack());
 
     host.click("Quit");
-    app.end(LIMIT).exits(0).says("stopped");
+    app.end(QUICKLY).exits(0).says("stopped");
     let history = dunst.history();
     let [(installed, did), (available, asked)] = history.as_slice() else { panic!("{history:?}") };
     assert!(installed.starts_with("pack: Pack (") && installed.ends_with(") is installed"));
@@ -199,20 +207,85 @@ fn the_icon_appears_when_a_panel_comes() {
     let place = Place::with_installed(&origin, V1);
     let bus = Bus::start();
     let mut app = start(place.command(&[]), bus.address(), &place.path("home"));
+    app.says("no panel shows icons here");
     app.says("running");
     let mut host = TrayHost::start(&bus);
     host.await_icon();
     host.await_line("(pack: up to date)");
 }
 
+/// As after a logout that left it running, and the next login.
+#[test]
+fn the_icon_comes_back_with_another_bus() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let folder = tempfile::tempdir().unwrap();
+    let mut bus = Bus::start_in(folder.path());
+    let mut host = TrayHost::start(&bus);
+    let app = start(place.command(&[]), bus.address(), &place.path("home"));
+    host.await_icon();
+    host.await_line("(pack: up to date)");
+    bus.die();
+
+    let bus = Bus::start_in(folder.path());
+    let mut host = TrayHost::start(&bus);
+    host.await_icon();
+    host.await_line("(pack: up to date)");
+    host.click("Quit");
+    app.end(QUICKLY).exits(0).says("stopped");
+}
+
+#[test]
+fn while_a_command_is_at_work_it_says_so_and_can_be_quit() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    place.follow(&origin.set("/pack.torrent", Behaviour::Stall(Vec::new())));
+    let mut check = Running::start(place.command(&["check"]));
+    check.says("checking");
+    let bus = Bus::start();
+    let mut host = TrayHost::start(&bus);
+    let app = start(place.command(&[]), bus.address(), &place.path("home"));
+    host.await_icon();
+    host.await_line("(Waiting: another ModSync command is at work)");
+    host.click("Quit");
+    app.end(QUICKLY).exits(0);
+
+    let mut app = start(place.command(&[]), bus.address(), &place.path("home"));
+    host.await_new_icon();
+    host.await_line("(Waiting: another ModSync command is at work)");
+    check.sigterm();
+    app.says("running");
+    host.await_line("(pack: ");
+}
+
+#[test]
+fn settings_with_a_mistake_are_shown_and_used_as_soon_as_they_are_mended() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let good = std::fs::read_to_string(place.path("config.toml")).unwrap();
+    place.set("", "colour = \"green\"");
+    let bus = Bus::start();
+    let service = Service::start(&bus, Manners::default());
+    let mut host = TrayHost::start(&bus);
+    let mut app = start(place.command(&[]), bus.address(), &place.path("home"));
+    host.await_icon();
+    let menu = host.await_line("(could not use `");
+    assert!(menu.contains("colour") && menu.contains("\nEdit settings"), "{menu}");
+    assert_eq!(host.icon(), picture(Icon::NeedsAttention));
+    let notice = service.shown();
+    assert_eq!(notice.title, "ModSync: the settings have a mistake");
+    app.says("ERROR");
+
+    std::fs::write(place.path("config.toml"), good).unwrap();
+    host.await_line("(pack: up to date)");
+    assert_eq!(service.asked(), Asked::Close(notice.id));
+}
+
 #[test]
 fn without_a_bus_it_warns_once_and_goes_on() {
     let origin = Faulty::start();
     let place = Place::with_installed(&origin, V1);
-    let mut command = place.command(&[]);
-    command.env("DISPLAY", ":0").env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere");
-    command.env("HOME", place.path("home"));
-    let mut app = Running::start(command);
+    let mut app = start(place.command(&[]), "unix:path=/nowhere", &place.path("home"));
     app.says("could not show an icon in the tray");
     app.says("running");
     assert_eq!(place.ask(&["wait", "--until", "current", "--timeout", "60s"]).0, Some(0));
@@ -224,9 +297,11 @@ fn without_a_bus_it_warns_once_and_goes_on() {
 
 #[test]
 fn without_a_desktop_it_says_what_to_run_instead() {
-    let place = Place::new();
-    let app = start(place.command(&[]), "unix:path=/nowhere", &place.path("home"));
-    app.end(LIMIT).exits(2).says("there is no desktop here").says("`modsync run`");
+    let (place, bus) = (Place::new(), Bus::start());
+    for address in ["unix:path=/nowhere", bus.address()] {
+        let app = start_without_screen(place.command(&[]), address, &place.path("home"));
+        app.end(LIMIT).exits(2).says("there is no desktop here").says("`modsync run`");
+    }
 }
 
 #[test]
@@ -250,9 +325,12 @@ fn a_second_start_tells_the_first_to_show_itself() {
     let place = Place::with_installed(&origin, V1);
     let bus = Bus::start();
     let mut host = TrayHost::start(&bus);
+    let service = Service::start(&bus, Manners::default());
     let _app = start(place.command(&[]), bus.address(), &place.path("home"));
     host.await_icon();
     host.await_line("(pack: up to date)");
     let second = start(place.command(&[]), bus.address(), &place.path("home"));
     second.end(LIMIT).exits(0).says("shows itself");
+    let notice = service.shown();
+    assert_eq!((&*notice.title, &*notice.body), ("ModSync is running", "pack: up to date"));
 }

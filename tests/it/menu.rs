@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use modsync::model::fault::{Fault, FaultKind};
 use modsync::model::snapshot::{PackView, Phase, Progress, Snapshot, Unit};
-use modsync::ui::menu::{Icon, Item, Menu, menu};
+use modsync::ui::menu::{Icon, Item, Menu, menu, waiting as waiting_menu};
 
 use crate::views::{
     asked, fault, in_phase, offered, pack, progress, release, snapshot, verdict, waiting,
@@ -154,8 +154,6 @@ NeedsAttention: ModSync / a: paused / b: the disk is full
 #[test]
 fn without_packs_the_menu_says_how_to_begin() {
     let nothing = Snapshot::default();
-    let mistake = Fault::new(FaultKind::Refused, "no", "");
-    let broken = Snapshot { config_fault: Some(mistake), ..Snapshot::default() };
     assert_eq!(
         text(&menu(&nothing, None)),
         "
@@ -169,12 +167,17 @@ Idle: ModSync / no packs yet
   Quit = Quit
 "
     );
+}
+
+#[test]
+fn a_mistake_in_the_settings_stands_above_all_else() {
+    let mistake = Some(Fault::new(FaultKind::Refused, "line 3: unknown key `url1`", ""));
+    let at_the_start = Snapshot { config_fault: mistake.clone(), ..Snapshot::default() };
     assert_eq!(
-        text(&menu(&broken, None)),
+        text(&menu(&at_the_start, None)),
         "
-NeedsAttention: ModSync / no packs yet
-  The settings have a mistake: the former ones are in force
-  No packs yet: add one with `modsync add URL FOLDER`
+NeedsAttention: ModSync / the settings have a mistake
+  line 3: unknown key `url1`
   --
   ([ ] Automatic updates) = AutomaticUpdates(true)
   Edit settings = EditSettings
@@ -182,6 +185,52 @@ NeedsAttention: ModSync / no packs yet
   --
   Quit = Quit
 "
+    );
+    let later = Snapshot { config_fault: mistake, ..snapshot(&[pack("p")]) };
+    let text = text(&menu(&later, None));
+    let head = "
+NeedsAttention: ModSync / the settings have a mistake / p: up to date
+  line 3: unknown key `url1`
+  Until it is mended, the former settings hold
+  p: up to date
+";
+    assert_eq!(&text[..head.len()], head);
+}
+
+#[test]
+fn without_an_engine_the_menu_says_what_is_waited_for() {
+    for (why, line) in [(None, "starting"), (Some("of a command"), "waiting: of a command")] {
+        let shown = text(&waiting_menu(why, Some(false)));
+        let capital = line[..1].to_uppercase() + &line[1..];
+        let wanted = format!(
+            "
+Idle: ModSync / {line}
+  {capital}
+  --
+  ([ ] Automatic updates) = AutomaticUpdates(true)
+  [ ] Launch at login = LaunchAtLogin(true)
+  Edit settings = EditSettings
+  Show log = ShowLog
+  --
+  Quit = Quit
+"
+        );
+        assert_eq!(shown, wanted);
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_there_cannot_be_opened() {
+    let fresh = PackView { installed: None, ..pack("p") };
+    let gone = waiting("p", FaultKind::FolderGone, "the folder is not there");
+    let full = waiting("p", FaultKind::DiskFull, "the disk is full");
+    let can_be_opened = |pack: &PackView| {
+        let menu = menu(&snapshot(std::slice::from_ref(pack)), None);
+        menu.items.iter().find(|item| label(item) == Some("Open folder")).map(is_enabled)
+    };
+    assert_eq!(
+        [fresh, gone, full].map(|pack| can_be_opened(&pack)),
+        [Some(false), Some(false), Some(true)]
     );
 }
 
@@ -197,7 +246,7 @@ fn each_state_has_its_words_its_icon_and_what_can_be_done_then() {
         (
             PackView { installed: None, ..in_phase(Phase::Current) },
             "Idle: nothing installed yet",
-            "Check for updates, Open folder, Pause",
+            "Check for updates, Pause",
         ),
         (
             PackView { held: true, phase: Phase::Current, ..offered("p") },
@@ -257,7 +306,7 @@ fn each_state_has_its_words_its_icon_and_what_can_be_done_then() {
         (
             waiting("p", FaultKind::FolderGone, "the folder is gone"),
             "NeedsAttention: the folder is gone",
-            all,
+            "Check for updates, Verify files, Pause",
         ),
         (PackView { paused: true, ..in_phase(Phase::Paused) }, "Paused: paused", all),
     ];

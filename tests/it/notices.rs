@@ -1,7 +1,7 @@
 //! What the user is told of between two snapshots: everything once, and nothing that is no news.
 
 use modsync::model::command::{Approval, Command};
-use modsync::model::fault::FaultKind;
+use modsync::model::fault::{Fault, FaultKind};
 use modsync::model::snapshot::{NoticeKinds, PackView, Phase, Question, Snapshot};
 use modsync::ui::menu::Action;
 use modsync::ui::notices::{Change, Notice, between};
@@ -263,6 +263,27 @@ fn each_pack_has_its_own_news_and_a_snapshot_that_was_skipped_loses_none() {
             "show b/fault: the disk is full []",
         ]
     );
+}
+
+#[test]
+fn a_mistake_in_the_settings_is_told_once_and_leaves_the_screen_when_it_is_mended() {
+    let fault = |what: &str| Some(Fault::new(FaultKind::Refused, what, "Mend it."));
+    let broken = |what| Snapshot { config_fault: fault(what), ..snapshot(&[pack("p")]) };
+    let good = snapshot(&[pack("p")]);
+    let news = between(&good, &broken("line 3: no"));
+    let told = Notice {
+        key: "settings".to_owned(),
+        title: "ModSync: the settings have a mistake".to_owned(),
+        body: "Line 3: no. Mend it.".to_owned(),
+        offers: vec![offer("Edit settings", Some(Action::EditSettings))],
+        click: Some(Action::EditSettings),
+        stays: true,
+    };
+    assert_eq!(news, [Change::Show(told)]);
+    assert_eq!(between(&broken("line 3: no"), &broken("line 3: no")), []);
+    assert_eq!(between(&broken("line 3: no"), &broken("line 4: no")).len(), 1);
+    let mended = between(&broken("line 3: no"), &good);
+    assert_eq!(mended, [Change::Close("settings".to_owned())]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! real dunst.
 
 pub mod dunst;
-mod service;
+pub mod service;
 
 use std::io;
 use std::path::Path;

@@ -17,9 +17,9 @@ use crate::model::snapshot::{Phase, Snapshot};
 use crate::paths::Paths;
 
 /// How long another command, or an engine that is about to listen, is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is tried.
-const TRY: Duration = Duration::from_millis(50);
+pub(super) const TRY: Duration = Duration::from_millis(50);
 
 /// An engine to talk to.
 pub(super) enum Connection {

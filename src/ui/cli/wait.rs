@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Exit;
-use super::connect;
+use super::connect::{self, PATIENCE, TRY};
 use super::output::{Failure, Output};
 use crate::control::api::with_ok;
 use crate::control::client::Client;
@@ -26,10 +26,7 @@ pub(super) async fn wait(
         Some(pack) => Some(connect::choose(paths, Some(pack))?),
         None => None,
     };
-    let Some(client) = Client::connect(paths).await?.filter(Client::follows) else {
-        let hint = "Start it with `modsync run`; `modsync sync` needs none.";
-        return Err(Fault::new(FaultKind::Refused, "no ModSync is running", hint).into());
-    };
+    let client = engine(paths, limit.unwrap_or(PATIENCE).min(PATIENCE)).await?;
     let mut snapshots = client.watch();
     let ready = snapshots.wait_for(|snapshot| verdict(snapshot, pack.as_deref(), until).is_some());
     let ready = match limit {
@@ -45,6 +42,21 @@ pub(super) async fn wait(
     }
     output.say(|| text::snapshot(&snapshot, SystemTime::now()), || with_ok(&*snapshot))?;
     Ok(Exit::Done)
+}
+
+/// The engine that runs, or is just starting.
+async fn engine(paths: &Paths, patience: Duration) -> Result<Client, Failure> {
+    let begun = Instant::now();
+    loop {
+        if let Some(client) = Client::connect(paths).await?.filter(Client::follows) {
+            return Ok(client);
+        }
+        if begun.elapsed() >= patience {
+            let hint = "Start it with `modsync run`; `modsync sync` needs none.";
+            return Err(Fault::new(FaultKind::Refused, "no ModSync is running", hint).into());
+        }
+        sleep(TRY).await;
+    }
 }
 
 /// Whether the wait is over, and how: all are there, or one needs a person first.

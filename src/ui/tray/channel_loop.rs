@@ -4,7 +4,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tray_icon::{Icon, TrayIcon, TrayIconBuilder};
 
-use super::{Actions, Chosen, Drawn, Menu, TrayError, Wish, listen};
+use super::bus;
+use super::{Chosen, Corner, Menu, TrayError, Wish};
+
+/// Some panels tell a click, others open the menu.
+pub(super) const CLICK_OPENS_MENU: bool = false;
 
 /// The tray, for other threads.
 #[derive(Debug, Clone)]
@@ -15,18 +19,13 @@ impl Tray {
         let _ = self.0.send(Wish::Show(menu));
     }
 
-    /// Opens the menu, where the system lets us.
-    pub fn pop_up(&self) {
-        let _ = self.0.send(Wish::PopUp);
-    }
-
     pub fn quit(&self) {
         let _ = self.0.send(Wish::Quit);
     }
 }
 
-/// Shows the tray until it is told to quit. `begin` runs first, with the reason when there is no icon; `end`
-/// runs last.
+/// Shows the tray until it is told to quit. `begin` runs first, with the reason when there is no icon yet;
+/// `end` runs last.
 pub fn run(
     first: Menu,
     on: impl Fn(Chosen) + Send + Sync + Clone + 'static,
@@ -34,29 +33,29 @@ pub fn run(
     end: impl FnOnce(),
 ) {
     let (sender, wishes) = channel();
-    let actions = Actions::default();
-    listen(&actions, on);
-    let (drawn, error) = match Drawn::new(first, actions) {
-        Ok(drawn) => (Some(drawn), None),
-        Err(error) => (None, Some(error)),
-    };
+    let mut corner = Corner::new(first, on);
+    let error = corner.draw().err().or_else(|| (!bus::has_panel()).then_some(TrayError::NoPanel));
+    let again = sender.clone();
+    bus::when_it_is_back(move || again.send(Wish::Again).is_ok());
     if begin(Tray(sender), error) {
-        follow(drawn, &wishes);
+        follow(&mut corner, &wishes);
     }
     end();
 }
 
-fn follow(mut drawn: Option<Drawn>, wishes: &Receiver<Wish>) {
+fn follow(corner: &mut Corner, wishes: &Receiver<Wish>) {
     while let Ok(wish) = wishes.recv() {
-        match (wish, &mut drawn) {
-            (Wish::Show(menu), Some(drawn)) => {
-                if let Err(error) = drawn.show(menu) {
-                    tracing::warn!("{error}");
-                }
+        let drawn = match wish {
+            Wish::Show(menu) => corner.show(menu),
+            Wish::Again => {
+                corner.drawn = None;
+                corner.draw()
             }
-            // The host alone opens menus here.
-            (Wish::PopUp, _) | (Wish::Show(_), None) => {}
-            (Wish::Quit, _) => break,
+            Wish::Quit => break,
+        };
+        // That there is no tray was said at the start.
+        if let Err(error) = drawn {
+            tracing::debug!("{error}");
         }
     }
 }

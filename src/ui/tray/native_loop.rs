@@ -10,9 +10,12 @@ use tao::event::{Event, StartCause};
 use tao::event_loop::{ControlFlow, EventLoopBuilder, EventLoopProxy};
 use tao::platform::run_return::EventLoopExtRunReturn;
 
-use super::{Actions, Chosen, Drawn, Menu, TrayError, Wish, listen};
+use super::{Chosen, Corner, Menu, TrayError, Wish};
 
 pub(super) use system::{dressed, set_icon};
+
+/// The system opens the menu upon a click.
+pub(super) const CLICK_OPENS_MENU: bool = true;
 
 /// The tray, for other threads.
 #[derive(Debug, Clone)]
@@ -21,11 +24,6 @@ pub struct Tray(EventLoopProxy<Wish>);
 impl Tray {
     pub fn show(&self, menu: Menu) {
         let _ = self.0.send_event(Wish::Show(menu));
-    }
-
-    /// Opens the menu, where the system lets us.
-    pub fn pop_up(&self) {
-        let _ = self.0.send_event(Wish::PopUp);
     }
 
     pub fn quit(&self) {
@@ -46,75 +44,46 @@ pub fn run(
     let mut event_loop = EventLoopBuilder::<Wish>::with_user_event().build();
     system::stay_in_the_background(&mut event_loop);
     let proxy = event_loop.create_proxy();
-    let mut corner = Corner { drawn: None, menu: first, actions: Actions::default(), retry: None };
-    listen(&corner.actions, on);
-    let (mut begin, mut end) = (Some(begin), Some(end));
+    let mut corner = Corner::new(first, on);
+    let (mut begin, mut end, mut retry) = (Some(begin), Some(end), None);
+    let again = |error: Option<&TrayError>| error.map(|_| Instant::now() + RETRY);
     event_loop.run_return(|event, _, flow| {
-        *flow = match event {
+        let mut goes_on = true;
+        match event {
             // The earliest moment at which macOS takes an icon.
             Event::NewEvents(StartCause::Init) => {
-                let (begin, error) = (begin.take(), corner.draw().err());
-                let goes_on = begin.is_none_or(|begin| begin(Tray(proxy.clone()), error));
-                if goes_on { corner.wait() } else { ControlFlow::Exit }
+                let error = corner.draw().err();
+                retry = again(error.as_ref());
+                goes_on = begin.take().is_none_or(|begin| begin(Tray(proxy.clone()), error));
             }
             Event::NewEvents(StartCause::ResumeTimeReached { .. }) => {
-                if let Err(error) = corner.draw() {
-                    tracing::debug!("{error}");
-                }
-                corner.wait()
+                retry = again(corner.draw().err().as_ref());
             }
             Event::UserEvent(Wish::Show(menu)) => {
-                if let Err(error) = corner.show(menu) {
+                let error = corner.show(menu).err();
+                if let Some(error) = error.as_ref().filter(|_| retry.is_none()) {
                     tracing::warn!("{error}");
                 }
-                corner.wait()
-            }
-            Event::UserEvent(Wish::PopUp) => {
-                if let Some(drawn) = &corner.drawn {
-                    drawn.icon.show_menu();
-                }
-                corner.wait()
+                retry = retry.or_else(|| again(error.as_ref()));
             }
             Event::UserEvent(Wish::Quit) => {
                 corner.drawn = None;
-                ControlFlow::Exit
+                goes_on = false;
             }
             Event::LoopDestroyed => {
                 if let Some(end) = end.take() {
                     end();
                 }
-                ControlFlow::Exit
             }
-            _ => corner.wait(),
+            _ => {}
+        }
+        *flow = match retry {
+            _ if !goes_on => ControlFlow::Exit,
+            Some(at) => ControlFlow::WaitUntil(at),
+            None => ControlFlow::Wait,
         };
     });
 }
 
 /// How long until an icon is tried again that could not be shown: at login the taskbar may come after us.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// Where the icon is, or will be.
-struct Corner {
-    drawn: Option<Drawn>,
-    menu: Menu,
-    actions: Actions,
-    retry: Option<Instant>,
-}
-
-impl Corner {
-    fn draw(&mut self) -> Result<(), TrayError> {
-        self.retry = Some(Instant::now() + RETRY);
-        self.drawn = Some(Drawn::new(self.menu.clone(), Actions::clone(&self.actions))?);
-        self.retry = None;
-        Ok(())
-    }
-
-    fn show(&mut self, menu: Menu) -> Result<(), TrayError> {
-        self.menu = menu.clone();
-        self.drawn.as_mut().map_or(Ok(()), |drawn| drawn.show(menu))
-    }
-
-    fn wait(&self) -> ControlFlow {
-        self.retry.map_or(ControlFlow::Wait, ControlFlow::WaitUntil)
-    }
-}

@@ -103,6 +103,12 @@ impl TrayHost {
         }
     }
 
+    /// Waits until another one is there.
+    pub fn await_new_icon(&mut self) {
+        self.item = None;
+        self.await_icon();
+    }
+
     pub fn tooltip(&self) -> String {
         type ToolTip = (String, Vec<(i32, i32, Vec<u8>)>, String, String);
         let (_, _, title, text): ToolTip =
