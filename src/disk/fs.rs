@@ -10,6 +10,9 @@
 #[cfg_attr(windows, path = "fs/windows.rs")]
 mod platform;
 
+#[cfg(debug_assertions)]
+pub mod faults;
+
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
@@ -30,6 +33,8 @@ pub use platform::{read_exact_at, write_all_at};
 pub struct Root {
     dir: Dir,
     path: PathBuf,
+    #[cfg(debug_assertions)]
+    faults: faults::Faults,
 }
 
 /// What stands at a path.
@@ -78,7 +83,12 @@ impl Root {
     /// Opens an existing folder. The folder itself may be reached through a link: the user named it.
     pub fn open(path: &Path) -> Result<Self> {
         Dir::open_ambient_dir(path, ambient_authority())
-            .map(|dir| Self { dir, path: path.to_owned() })
+            .map(|dir| Self {
+                dir,
+                path: path.to_owned(),
+                #[cfg(debug_assertions)]
+                faults: faults::Faults::of_process(path),
+            })
             .map_err(|source| FsError { verb: "open", path: path.to_owned(), source })
     }
 
@@ -94,6 +104,12 @@ impl Root {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same folder, with changes to it that fail.
+    #[cfg(debug_assertions)]
+    pub fn with_faults(self, faults: &faults::Faults) -> Self {
+        Self { faults: faults.clone(), ..self }
     }
 
     /// Bytes that this user may still write on the folder's file system.
@@ -123,7 +139,7 @@ impl Root {
 
     /// Opens a file for reading and writing at any place, making it when it is missing.
     pub fn open_sparse(&self, path: impl AsRef<Path>) -> Result<File> {
-        self.open_with(path.as_ref(), OpenOptions::new().read(true).write(true).create(true))
+        self.create_with(path.as_ref(), OpenOptions::new().read(true).write(true).create(true))
     }
 
     /// Takes the kernel's lock on a file, which is made when it is missing. `None` when another has it.
@@ -140,6 +156,11 @@ impl Root {
     /// The same for a file that must be there.
     pub fn open_existing(&self, path: impl AsRef<Path>) -> Result<File> {
         self.open_with(path.as_ref(), OpenOptions::new().read(true).write(true))
+    }
+
+    fn create_with(&self, path: &Path, options: &mut OpenOptions) -> Result<File> {
+        self.strike().map_err(|e| self.error("create", path, e))?;
+        self.open_with(path, options)
     }
 
     fn open_with(&self, path: &Path, options: &mut OpenOptions) -> Result<File> {
@@ -182,7 +203,7 @@ impl Root {
         let temporary = PathBuf::from(temporary);
         self.remove_file_if_there(&temporary)?;
         let mut file =
-            self.open_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
+            self.create_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
         file.write_all(bytes)
             .and_then(|()| file.sync_all())
             .map_err(|e| self.error("write", path, e))?;
@@ -197,7 +218,7 @@ impl Root {
         self.remove_file_if_there(&temporary)?;
         let mut options = OpenOptions::new();
         platform::keep_private(options.write(true).create_new(true));
-        let mut file = self.open_with(Path::new(&temporary), &mut options)?;
+        let mut file = self.create_with(Path::new(&temporary), &mut options)?;
         file.write_all(bytes).map_err(|e| self.error("write", Path::new(path), e))?;
         drop(file);
         self.place(&temporary, path)
@@ -209,7 +230,7 @@ impl Root {
         for component in path.as_ref().components() {
             let parent = made.clone();
             made.push(component);
-            match self.at(&made, |dir, name| dir.create_dir(name)) {
+            match self.change(&made, |dir, name| dir.create_dir(name)) {
                 Ok(()) => self.sync_dir(&parent)?,
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(self.error("create", &made, e)),
@@ -222,7 +243,7 @@ impl Root {
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (to_dir, to_name) = self.parent(to).map_err(|e| self.error("reach", to, e))?;
-        platform::patiently(|| self.at(from, |dir, name| dir.rename(name, &to_dir, to_name)))
+        platform::patiently(|| self.change(from, |dir, name| dir.rename(name, &to_dir, to_name)))
             .map_err(|e| self.error("move", from, e))
     }
 
@@ -237,7 +258,7 @@ impl Root {
     pub fn hard_link(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (to_dir, to_name) = self.parent(to).map_err(|e| self.error("reach", to, e))?;
-        self.at(from, |dir, name| dir.hard_link(name, &to_dir, to_name))
+        self.change(from, |dir, name| dir.hard_link(name, &to_dir, to_name))
             .map_err(|e| self.error("keep", from, e))
     }
 
@@ -279,7 +300,9 @@ impl Root {
 
     pub fn remove_file_if_there(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        match platform::patiently(|| self.at(path, |dir, name| dir.remove_file_or_symlink(name))) {
+        match platform::patiently(|| {
+            self.change(path, |dir, name| dir.remove_file_or_symlink(name))
+        }) {
             Err(e) if !is_absent(&e) => Err(self.error("remove", path, e)),
             _ => Ok(()),
         }
@@ -288,7 +311,7 @@ impl Root {
     /// Removes a folder if it is there and empty; says whether it did.
     pub fn remove_dir_if_empty(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
-        match self.at(path, |dir, name| dir.remove_dir(name)) {
+        match self.change(path, |dir, name| dir.remove_dir(name)) {
             Ok(()) => Ok(true),
             Err(e) if is_absent(&e) || e.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
             Err(e) => Err(self.error("remove", path, e)),
@@ -298,7 +321,7 @@ impl Root {
     /// Removes a folder of ours with all that is in it; links in it are removed, not followed.
     pub fn remove_tree(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        match self.at(path, |dir, name| dir.remove_dir_all(name)) {
+        match self.change(path, |dir, name| dir.remove_dir_all(name)) {
             Err(e) if !is_absent(&e) => Err(self.error("remove", path, e)),
             _ => Ok(()),
         }
@@ -342,6 +365,29 @@ impl Root {
 
     fn open_dir(&self, path: &Path) -> Result<Dir> {
         self.dir_at(path).map_err(|e| self.error("open", path, e))
+    }
+
+    /// The same as [`Root::at`] for what changes the folder.
+    fn change<T>(
+        &self,
+        path: &Path,
+        f: impl FnOnce(&Dir, &OsStr) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let (dir, name) = self.parent(path)?;
+        self.strike()?;
+        f(&dir, name)
+    }
+
+    /// Where a test can have a change fail.
+    #[cfg(debug_assertions)]
+    fn strike(&self) -> io::Result<()> {
+        self.faults.strike()
+    }
+
+    #[cfg(not(debug_assertions))]
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
+    fn strike(&self) -> io::Result<()> {
+        Ok(())
     }
 
     /// Runs `f` in the folder that `path` lies in, with its last component.

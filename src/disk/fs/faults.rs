@@ -1,0 +1,92 @@
+//! Fault points: where a test has a change to a folder fail. Release builds have none of this.
+//!
+//! A [`Root`](super::Root) of a test is given its faults; those of a built program come from
+//! `MODSYNC_FAULT=KIND:N:FOLDER`, which fails the N-th change (from 1) that the process makes in that folder.
+//! `KIND` is `kill` for a SIGKILL, or an error: `enospc`, `eio`, `eacces`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// What happens to changes, counted over all that share this.
+#[derive(Debug, Clone, Default)]
+pub struct Faults(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    made: AtomicU64,
+    /// Which change fails, and how.
+    planned: Mutex<Option<(u64, Failure)>>,
+}
+
+/// How a change fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It and all that follow are not made, as when the process is killed just before it.
+    Death,
+    /// The process is killed just before it.
+    Kill,
+    /// It is refused with this error; what follows is made.
+    Error(io::ErrorKind),
+}
+
+impl Faults {
+    /// The change of this number, counted from 1 on, fails in this way.
+    pub fn at(number: u64, failure: Failure) -> Self {
+        let planned = Mutex::new(Some((number, failure)));
+        Self(Arc::new(State { planned, ..State::default() }))
+    }
+
+    /// How many changes were tried.
+    pub fn changes(&self) -> u64 {
+        self.0.made.load(Ordering::Relaxed)
+    }
+
+    /// Counts a change that is about to be made.
+    pub(super) fn strike(&self) -> io::Result<()> {
+        let number = self.0.made.fetch_add(1, Ordering::Relaxed) + 1;
+        let planned = *self.0.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        match planned {
+            Some((at, Failure::Death)) if number >= at => Err(io::Error::other("killed by a test")),
+            Some((at, Failure::Kill)) if number == at => {
+                kill();
+                Ok(())
+            }
+            Some((at, Failure::Error(kind))) if number == at => Err(kind.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Those of the built program for a folder.
+    pub(super) fn of_process(folder: &Path) -> Self {
+        static FAULTS: OnceLock<Option<(PathBuf, Faults)>> = OnceLock::new();
+        match FAULTS.get_or_init(|| parse(&std::env::var("MODSYNC_FAULT").ok()?)) {
+            Some((of, faults)) if of == folder => faults.clone(),
+            _ => Self::default(),
+        }
+    }
+}
+
+fn parse(text: &str) -> Option<(PathBuf, Faults)> {
+    let mut parts = text.splitn(3, ':');
+    let failure = match parts.next()? {
+        "kill" => Failure::Kill,
+        "enospc" => Failure::Error(io::ErrorKind::StorageFull),
+        "eio" => Failure::Error(io::ErrorKind::Other),
+        "eacces" => Failure::Error(io::ErrorKind::PermissionDenied),
+        _ => return None,
+    };
+    let number = parts.next()?.parse().ok()?;
+    Some((PathBuf::from(parts.next()?), Faults::at(number, failure)))
+}
+
+#[cfg(unix)]
+fn kill() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+}
+
+#[cfg(not(unix))]
+fn kill() {
+    std::process::abort();
+}

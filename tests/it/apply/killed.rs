@@ -1,0 +1,146 @@
+//! A change to the folder, killed before every single change that is made in it, and killed again in the
+//! recovery: it ends all new or all old without network, and nothing of the user is lost.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use modsync::disk::apply::{apply, recover};
+use modsync::disk::baseline;
+use modsync::disk::fs::Root;
+use modsync::disk::fs::faults::{Failure, Faults};
+use modsync::disk::layout;
+use modsync::disk::verify::Cancel;
+
+use super::folder::{Files, Folder, expected, release};
+
+#[test]
+fn an_update_killed_at_any_change_and_again_in_its_recovery_ends_all_new_or_all_old() {
+    for links in [true, false] {
+        let change = |folder: &Folder| folder.update(links);
+        let ends = killed_everywhere(Folder::with_old_release, change, &expected(), 2);
+        assert!(ends.old > 3 && ends.new > 40, "{ends:?}");
+    }
+}
+
+#[test]
+fn a_rollback_killed_at_any_change_and_again_in_its_recovery_ends_all_old_or_all_new() {
+    let updated = || Folder::with_old_release().updated();
+    let mut old = Folder::with_old_release().files();
+    old.retain(|path, _| path != "next-for-test");
+    let ends = killed_everywhere(updated, Folder::rollback, &old, 1);
+    assert!(ends.old > 3 && ends.new > 30, "{ends:?}");
+}
+
+#[test]
+fn an_update_that_is_refused_any_one_change_ends_all_new_or_all_old_at_the_next_try() {
+    for kind in [ErrorKind::StorageFull, ErrorKind::PermissionDenied, ErrorKind::Other] {
+        for links in [true, false] {
+            for at in 1.. {
+                let folder = Folder::with_old_release();
+                let (before, after) = (folder.files(), expected());
+                let journal = folder.update(links);
+                let next = folder.next();
+                let faults = Faults::at(at, Failure::Error(kind));
+                let refused = dying(folder.path(), &faults);
+                let applied = apply(&refused, &journal, Some(&next), &Cancel::default(), &|_| {});
+                let context = format!("{kind} at {at}");
+                each_is_of_one(&folder.files(), &before, &after, &context);
+                recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
+                let now = folder.files();
+                assert!(now == after || now == before, "{context}");
+                folder.holds_in_trash_or_place(&[("edited.cfg", b"edited by the user")]);
+                if faults.changes() < at {
+                    applied.unwrap();
+                    assert_eq!(now, after);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// How often what was killed ended with all files as before, and with all as afterwards.
+#[derive(Debug, Default)]
+struct Ends {
+    old: u32,
+    new: u32,
+}
+
+/// Kills a change before each change it makes, and its recovery in the same way.
+fn killed_everywhere(
+    start: impl Fn() -> Folder,
+    change: impl Fn(&Folder) -> modsync::disk::journal::Journal,
+    after: &Files,
+    number: u8,
+) -> Ends {
+    let mut ends = Ends::default();
+    for at in 1.. {
+        let folder = start();
+        let before = folder.files();
+        let journal = change(&folder);
+        let next = folder.next();
+        let faults = Faults::at(at, Failure::Death);
+        let dying = dying(folder.path(), &faults);
+        let applied = apply(&dying, &journal, Some(&next), &Cancel::default(), &|_| {});
+        if applied.is_ok() {
+            assert!(faults.changes() < at);
+            return ends;
+        }
+        let context = format!("killed at {at}");
+        each_is_of_one(&folder.files(), &before, after, &context);
+        if journal.links {
+            none_is_missing(&folder.files(), &before, after, &context);
+        }
+        for at in 1.. {
+            let folder = folder.copied();
+            let context = format!("{context}, and at {at} of the recovery");
+            let faults = Faults::at(at, Failure::Death);
+            let dying = self::dying(folder.path(), &faults);
+            let recovered = recover(&dying, &Cancel::default(), &|_| {});
+            each_is_of_one(&folder.files(), &before, after, &context);
+            if journal.links {
+                none_is_missing(&folder.files(), &before, after, &context);
+            }
+            recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
+            let now = folder.files();
+            let installed = baseline::peek(&folder.root).unwrap().unwrap().release;
+            if installed == release(number, if number == 2 { &folder.new } else { &folder.old }) {
+                assert_eq!(&now, after, "{context}");
+                ends.new += 1;
+            } else {
+                assert_eq!(now, before, "{context}");
+                ends.old += 1;
+            }
+            folder.holds_in_trash_or_place(&[("edited.cfg", b"edited by the user")]);
+            let left = [layout::JOURNAL, layout::BASELINE_NEXT];
+            assert_eq!(left.map(|file| folder.root.stat(file).unwrap()), [None; 2], "{context}");
+            if recovered.is_ok() {
+                break;
+            }
+        }
+    }
+    unreachable!()
+}
+
+/// The folder as a process sees it that is about to be killed.
+fn dying(folder: &Path, faults: &Faults) -> Root {
+    Root::open(folder).unwrap().with_faults(faults)
+}
+
+/// Each file is wholly as before or as afterwards.
+#[track_caller]
+fn each_is_of_one(now: &Files, before: &Files, after: &Files, context: &str) {
+    for (path, bytes) in now {
+        let known = [before.get(path), after.get(path)];
+        assert!(known.contains(&Some(bytes)), "{context}: `{path}` is neither old nor new");
+    }
+}
+
+/// What was there before and will be there afterwards is there. Without second names for files there is a
+/// moment between the old and the new one.
+#[track_caller]
+fn none_is_missing(now: &Files, before: &Files, after: &Files, context: &str) {
+    for path in before.keys().filter(|path| after.contains_key(*path)) {
+        assert!(now.contains_key(path), "{context}: `{path}` is gone");
+    }
+}
