@@ -1,6 +1,8 @@
 //! SIGKILL at any moment: every file is old or new, nothing of the player is lost, and the next start goes on.
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -112,6 +114,57 @@ fn a_kill_in_the_middle_of_a_rollback_still_goes_back_and_stays_there() {
         world.modsync("verify").exits(0);
         world.modsync("apply").exits(0);
         world.has(&new);
+    }
+}
+
+#[test]
+fn a_kill_before_any_single_change_of_a_recovery_is_made_good_without_network() {
+    let moved = noise(40, 30_000);
+    let old = super::pack()
+        .with("becomes a folder", noise(41, 500))
+        .with("becomes a file/inner.pak", noise(42, 600))
+        .with("old name.pak", moved.clone());
+    let new = super::next_pack()
+        .with("becomes a folder/inner.pak", noise(43, 700))
+        .with("becomes a file", noise(44, 800))
+        .with("new name.pak", moved);
+    let mine = Tree::default()
+        .with("saves/slot 1.sav", noise(45, 4_000))
+        .with("notes.txt", "mine")
+        .with("config/game.toml", "edited by the player");
+    let world = World::with(&old);
+    world.set("max_removed_percent", "60");
+    mine.write(&world.pack());
+    world.publish(&new.clone().with("config/game.toml", noise(46, 700)));
+    let new = new.with("config/game.toml", noise(46, 700));
+    let mut sync = world.spawn("sync");
+    assert!(appears(&world.own("journal"), &mut sync), "{:?}", sync.end(LIMIT));
+    sync.sigkill();
+    assert!(world.own("journal").exists(), "the kill came too late");
+    let copy = |from: &str, to: &str| {
+        for folder in ["player", "state"] {
+            let (from, to) = (world.at(from).join(folder), world.at(to));
+            let _ = fs::remove_dir_all(to.join(folder));
+            fs::create_dir_all(&to).unwrap();
+            assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+        }
+    };
+    copy("", "killed");
+    for at in 1.. {
+        copy("killed", "");
+        let mut recovery = world.command("status");
+        recovery.env("MODSYNC_FAULT", format!("kill:{at}:{}", world.pack().display()));
+        let recovery = Running::start(recovery).end(LIMIT);
+        each_file_is_old_or_new(&world.tree(), &old, &new, &mine);
+        nothing_of_mine_is_lost(&world, &mine);
+        world.modsync("status").exits(0);
+        world.has(&new.clone().and(&mine.clone().without("config/game.toml")));
+        nothing_of_mine_is_lost(&world, &mine);
+        if recovery.code.is_some() {
+            recovery.exits(0);
+            assert!(at > 15, "only {at} changes");
+            break;
+        }
     }
 }
 
