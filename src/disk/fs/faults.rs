@@ -2,7 +2,7 @@
 //!
 //! A [`Root`](super::Root) of a test is given its faults; those of a built program come from
 //! `MODSYNC_FAULT=KIND:N:FOLDER`, which fails the N-th change (from 1) that the process makes in that folder.
-//! `KIND` is `kill` for a SIGKILL, or an error: `enospc`, `eio`, `eacces`.
+//! `KIND` is `kill` for a SIGKILL, `panic`, or an error: `enospc`, `eio`, `eacces`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ pub enum Failure {
     Death,
     /// The process is killed just before it.
     Kill,
+    /// Whoever makes it panics.
+    Panic,
     /// It is refused with this error; what follows is made.
     Error(io::ErrorKind),
 }
@@ -53,6 +55,7 @@ impl Faults {
                 kill();
                 Ok(())
             }
+            Some((at, Failure::Panic)) if number == at => panic!("a panic for a test"),
             Some((at, Failure::Error(kind))) if number == at => Err(kind.into()),
             _ => Ok(()),
         }
@@ -72,6 +75,7 @@ fn parse(text: &str) -> Option<(PathBuf, Faults)> {
     let mut parts = text.splitn(3, ':');
     let failure = match parts.next()? {
         "kill" => Failure::Kill,
+        "panic" => Failure::Panic,
         "enospc" => Failure::Error(io::ErrorKind::StorageFull),
         "eio" => Failure::Error(io::ErrorKind::Other),
         "eacces" => Failure::Error(io::ErrorKind::PermissionDenied),
