@@ -21,6 +21,7 @@ declare -A parts=(
     [xdotool]=xdotool
     [scrot]=scrot
     [fc-list]=fontconfig
+    [strace]=strace
 )
 
 install_missing() {

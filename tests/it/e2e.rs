@@ -4,6 +4,7 @@ mod crash;
 mod demo;
 mod guards;
 mod headless;
+mod power;
 mod verify;
 
 use std::fs;

@@ -55,6 +55,7 @@ impl Faults {
                 kill();
                 Ok(())
             }
+            #[allow(clippy::panic)]
             Some((at, Failure::Panic)) if number == at => panic!("a panic for a test"),
             Some((at, Failure::Error(kind))) if number == at => Err(kind.into()),
             _ => Ok(()),
