@@ -1,7 +1,7 @@
 //! One change to the folder, cut off after every single step: it finishes without network, each file is
 //! old or new at every instant, and nothing of the user is lost.
 
-mod folder;
+pub mod folder;
 mod killed;
 
 use std::fs;

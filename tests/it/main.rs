@@ -19,6 +19,7 @@ mod damage;
 mod desktop;
 mod e2e;
 mod faulty;
+mod histories;
 mod layering;
 mod machine;
 mod menu;

@@ -289,7 +289,7 @@ impl Folder {
 }
 
 /// In memory where there is such a place: thousands of changes are made durable here.
-fn temporary() -> tempfile::TempDir {
+pub fn temporary() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
