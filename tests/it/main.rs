@@ -29,6 +29,7 @@ mod notices;
 mod origin;
 mod origin_server;
 mod place;
+mod races;
 mod refusals;
 mod replies;
 mod rules;

@@ -50,6 +50,12 @@ impl Place {
         fs::write(self.path("config.toml"), format!("{above}\n{text}")).unwrap();
     }
 
+    /// Sets a key of the network, as TOML.
+    pub fn set_network(&self, line: &str) {
+        let text = fs::read_to_string(self.path("config.toml")).unwrap();
+        fs::write(self.path("config.toml"), format!("{text}{line}\n")).unwrap();
+    }
+
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
