@@ -28,6 +28,7 @@ mod nginx;
 mod notices;
 mod origin;
 mod origin_server;
+mod outside;
 mod place;
 mod races;
 mod refusals;

@@ -1,0 +1,69 @@
+//! Bytes from outside: what was found by fuzzing stays found, and names are tried at random.
+
+use std::fs;
+use std::path::Path;
+
+use modsync::model::path::RelPath;
+use proptest::prelude::*;
+
+#[path = "../fuzz/bodies.rs"]
+mod bodies;
+
+#[test]
+fn every_input_of_the_corpora_is_taken_or_refused_as_it_must_be() {
+    type Body = fn(&[u8]);
+    let targets: [(&str, Body); 5] = [
+        ("metainfo", bodies::metainfo),
+        ("rel_path", bodies::rel_path),
+        ("journal", bodies::journal),
+        ("baseline", bodies::baseline),
+        ("request", bodies::request),
+    ];
+    for (name, body) in targets {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
+        let mut tried = 0;
+        for file in fs::read_dir(corpus).unwrap() {
+            body(&fs::read(file.unwrap().path()).unwrap());
+            tried += 1;
+        }
+        assert!(tried > 3, "{name} has hardly a corpus");
+    }
+}
+
+/// A corpus of which nothing is taken shows nothing.
+#[test]
+fn some_inputs_of_each_corpus_are_taken() {
+    let read = |path: &str| {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+        fs::read(corpus.join(path)).unwrap()
+    };
+    for torrent in ["two-files", "single", "padding", "hybrid"] {
+        modsync::origin::metainfo::parse(&read(&format!("metainfo/{torrent}"))).unwrap();
+    }
+    for journal in ["put", "clear-outside", "restore-from-outside", "id-outside"] {
+        let journal = read(&format!("journal/{journal}"));
+        serde_json::from_slice::<modsync::disk::journal::Journal>(&journal).unwrap();
+    }
+    let baseline = read("baseline/huge");
+    serde_json::from_slice::<modsync::disk::baseline::Baseline>(&baseline).unwrap();
+}
+
+proptest! {
+    #[test]
+    fn a_path_that_is_taken_stays_in_the_folder_on_every_system(
+        text in r"(?s)([a-cA-C./\\:\x00\x7f ]|con|COM1|nul|\.modsync|[\PC]){0,12}"
+    ) {
+        if let Ok(path) = RelPath::new(&text) {
+            bodies::stays_inside(&path);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_taken_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        bodies::metainfo(&bytes);
+        bodies::rel_path(&bytes);
+        bodies::journal(&bytes);
+        bodies::baseline(&bytes);
+        bodies::request(&bytes);
+    }
+}
