@@ -4,6 +4,7 @@ mod crash;
 mod demo;
 mod guards;
 mod headless;
+mod peers;
 mod power;
 mod verify;
 

@@ -322,8 +322,6 @@ impl Running {
         self.end(LIMIT)
     }
 
-    /// Only benchmarks look at a process from outside.
-    #[allow(dead_code)]
     pub fn id(&self) -> u32 {
         self.process.id()
     }
