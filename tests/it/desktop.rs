@@ -235,13 +235,16 @@ fn a_bus_that_dies_does_not_take_the_engine_with_it() {
     let place = Place::with_installed(&origin, V1);
     let mut bus = Bus::start();
     let mut host = TrayHost::start(&bus);
-    let app = start(place.command(&[]), bus.address(), &place.path("home"));
+    let mut app = start(place.command(&[]), bus.address(), &place.path("home"));
     host.await_icon();
     host.await_line("(pack: up to date)");
     bus.die();
+    app.says("notices cannot be shown: the session bus is gone, and they wait until it is back");
     assert_eq!(place.ask(&["verify"]).0, Some(0));
     app.sigterm();
-    app.end(LIMIT).exits(0);
+    let ran = app.end(LIMIT);
+    ran.exits(0);
+    assert_eq!(ran.stderr.matches("WARN").count(), 1, "{}", ran.stderr);
 }
 
 #[test]
