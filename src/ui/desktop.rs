@@ -4,12 +4,11 @@
 //! engine goes on.
 
 use std::env;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -19,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::menu::{Action, Menu, menu};
 use super::notices::{self, Change, Notice};
+use super::open::{open_folder, open_text};
 use super::reply::reply;
 use super::signal::stop_signal;
 use super::start::start_to_stay;
@@ -245,19 +245,19 @@ impl App {
             Action::OpenFolder(pack) => {
                 let pack = self.told.packs.iter().find(|view| view.name == pack);
                 if let Some(folder) = pack.map(|pack| pack.folder.clone()) {
-                    self.try_to(move || open(&folder));
+                    self.try_to(move || open_folder(&folder));
                 }
             }
             Action::EditSettings => {
                 let file = self.paths.config.clone();
                 self.try_to(move || {
                     config::ensure(&file)?;
-                    open(&file)
+                    open_text(&file)
                 });
             }
             Action::ShowLog => {
                 let log = logging::file(&self.paths.logs());
-                self.try_to(move || open(&log));
+                self.try_to(move || open_text(&log));
             }
             Action::Quit => {}
         }
@@ -303,11 +303,6 @@ async fn next(server: Option<&mut Server>) -> (Wish, oneshot::Sender<bool>) {
         Some(wish) => wish,
         None => std::future::pending().await,
     }
-}
-
-/// Opens a file or folder with what the user opens such with. Its name never reaches a shell.
-fn open(path: &Path) -> Result<()> {
-    opener::open(path).with_context(|| format!("could not open `{}`", path.display()))
 }
 
 fn complaint(what: &str) -> Notice {
