@@ -85,6 +85,9 @@ pub fn run(runtime: &Runtime, paths: &Paths, mode: Mode) -> Result<End, StartErr
             }
         };
         let (handle, server) = engine;
+        if let Err(error) = autostart::renew(paths) {
+            tracing::warn!("{error:#}");
+        }
         let app = App {
             paths: paths.clone(),
             handle,

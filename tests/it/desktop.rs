@@ -5,6 +5,7 @@ mod panel;
 pub mod screen;
 mod tray_host;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::e2e::{next_pack, pack};
@@ -191,6 +192,52 @@ fn switches_turn_and_stay() {
     app.says("launch at login is off");
     host.await_line("[ ] Launch at login");
     assert!(!entry.exists());
+}
+
+#[test]
+fn a_program_that_was_moved_is_launched_at_login_from_where_it_is() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let bus = Bus::start();
+    let mut host = TrayHost::start(&bus);
+    let entry = entry_of_former(&place, "");
+    let mut app = start(place.command(&[]), bus.address(), &place.path("home"));
+    app.says("launch at login was of another program and is of this one now");
+    let [config, state] = ["config.toml", "state"].map(|name| place.path(name));
+    let exec = format!(
+        "Exec=\"{}\" --at-login --config \"{}\" --state \"{}\"",
+        env!("CARGO_BIN_EXE_modsync"),
+        config.display(),
+        state.display()
+    );
+    let text = std::fs::read_to_string(&entry).unwrap();
+    assert_eq!(text.lines().find(|line| line.starts_with("Exec=")), Some(&*exec));
+    host.await_icon();
+    host.await_line("[x] Launch at login");
+}
+
+#[test]
+fn a_launch_at_login_that_the_user_switched_off_elsewhere_stays_off() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let bus = Bus::start();
+    let mut host = TrayHost::start(&bus);
+    let entry = entry_of_former(&place, "Hidden=true\n");
+    let before = std::fs::read_to_string(&entry).unwrap();
+    let _app = start(place.command(&[]), bus.address(), &place.path("home"));
+    host.await_icon();
+    host.await_line("(pack: up to date)");
+    host.await_line("[ ] Launch at login");
+    assert_eq!(std::fs::read_to_string(&entry).unwrap(), before);
+}
+
+/// An entry for a login that starts the program from where it is no more.
+fn entry_of_former(place: &Place, line: &str) -> PathBuf {
+    let entry = place.path("home/.config/autostart/ModSync.desktop");
+    std::fs::create_dir_all(entry.parent().unwrap()).unwrap();
+    let former = "[Desktop Entry]\nType=Application\nExec=\"/former/modsync\" --at-login\n";
+    std::fs::write(&entry, format!("{former}{line}")).unwrap();
+    entry
 }
 
 #[test]
