@@ -35,6 +35,11 @@ static PROGRAM: LazyLock<io::Result<PathBuf>> = LazyLock::new(|| {
     Ok(if cfg!(windows) && windowless.is_file() { windowless } else { own })
 });
 
+/// Finds our own program while it is certain to be there.
+pub fn prepare() {
+    LazyLock::force(&PROGRAM);
+}
+
 /// Whether the user's login starts us.
 pub fn is_on() -> Result<bool> {
     let entry = Entry::with(Vec::new())?.auto_launch()?;

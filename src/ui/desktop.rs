@@ -56,6 +56,7 @@ pub enum End {
 
 /// Runs the desktop app until it is told to quit.
 pub fn run(runtime: &Runtime, paths: &Paths, mode: Mode) -> Result<End, StartError> {
+    autostart::prepare();
     let (sender, chosen) = unbounded_channel();
     let (on_chosen, on_end) = (sender.clone(), sender.clone());
     let (ended, end) = sync_channel(1);
