@@ -16,6 +16,11 @@ const SIZE: usize = 4 << 20;
 /// Former log files kept.
 const FORMER: usize = 4;
 
+/// What a service logs. When the session bus goes, as at every logout, zbus warns of a signal that it could
+/// not read: what that means is for us to say.
+const SERVICE: &str = "info,librqbit=warn,librqbit_core=error,librqbit_dht=error,librqbit_upnp=error,\
+    librqbit_lsd=error,zbus=error,ksni=error";
+
 /// Who reads the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
@@ -34,9 +39,7 @@ pub fn file(folder: &Path) -> PathBuf {
 pub fn start(audience: Audience, folder: Option<&Path>) -> anyhow::Result<()> {
     let usual = match audience {
         Audience::Command => "error,modsync=warn,librqbit=off,librqbit_core=off",
-        Audience::Service => {
-            "info,librqbit=warn,librqbit_core=error,librqbit_dht=error,librqbit_upnp=error,librqbit_lsd=error"
-        }
+        Audience::Service => SERVICE,
     };
     let filter = EnvFilter::try_from_env("MODSYNC_LOG").or_else(|_| EnvFilter::try_new(usual))?;
     let file = folder

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The one test command: installs what the tests need where it is missing (Debian, Ubuntu), then runs all of
-# them. Arguments go to the test program (`tests/run.sh e2e::`, `tests/run.sh --nocapture`);
-# `--nightly` asks for the long tests as well.
+# them, and the benchmarks in short to show that they still run. Arguments go to the test program
+# (`tests/run.sh e2e::`, `tests/run.sh --nocapture`); `--nightly` asks for the long tests as well.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -81,3 +81,5 @@ esac
 # Tests wait for other programs more than they compute.
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
 cargo test --locked -- "${arguments[@]}"
+# In the tests' profile: nothing is measured here.
+[ -n "$filters" ] || cargo test --locked --bench cost -- --short

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use self::app::App;
+use super::autostart;
 use super::menu::{self, Action};
 use super::start::start_to_stay;
 use super::toast::{Setup, Toasts};
@@ -58,6 +59,7 @@ enum Wait {
 
 /// Runs the desktop app until it is told to quit.
 pub fn run(runtime: &Runtime, paths: &Paths, mode: Mode) -> Result<End, StartError> {
+    autostart::prepare();
     let (sender, chosen) = unbounded_channel();
     let (on_chosen, on_end) = (sender.clone(), sender.clone());
     let (ended, end) = sync_channel(1);
@@ -120,6 +122,9 @@ async fn engine_of(
             Err(error) => return Err(error),
         }
     };
+    if let Err(error) = autostart::renew(paths) {
+        tracing::warn!("{error:#}");
+    }
     let server = server::start(paths, handle.clone(), mode).await;
     if let Err(error) = &server {
         tracing::error!("no other program can ask for anything: {error}");

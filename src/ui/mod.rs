@@ -8,6 +8,7 @@ pub mod icon;
 pub mod menu;
 mod meter;
 pub mod notices;
+mod open;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod platform;

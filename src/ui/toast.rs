@@ -37,6 +37,8 @@ pub struct Setup {
     pub picture: Option<Picture>,
     /// The address of the bus to use on Linux instead of the session's.
     pub bus: Option<String>,
+    /// How long who shows notices on Linux may take to answer, instead of half a minute.
+    pub patience: Option<Duration>,
 }
 
 /// The notices on the screen. They are taken off when this is dropped: nobody would hear a click.

@@ -1,7 +1,7 @@
 //! What the app costs while there is nothing to do: in a tray, one pack up to date and seeding.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,8 @@ pub fn run(short: bool) {
     let (before, since) = (Used::by(app.id()), Instant::now());
     thread::sleep(Duration::from_secs(measured));
     let (after, minutes) = (Used::by(app.id()), since.elapsed().as_secs_f64() / 60.0);
-    let per_minute = |before: u64, after: u64| (after - before) as f64 / minutes;
+    // What a thread used is gone when it ends.
+    let per_minute = |before: u64, after: u64| after.saturating_sub(before) as f64 / minutes;
     println!("memory    {:8.1} MB resident", after.resident as f64 / 1e6);
     println!("threads   {:8}", after.threads);
     println!(
@@ -52,26 +53,30 @@ struct Used {
 }
 
 impl Used {
-    /// See proc(5).
+    /// See proc(5). A thread may end while it is looked at.
     fn by(process: u32) -> Self {
         let process = Path::new("/proc").join(process.to_string());
-        let threads =
-            || fs::read_dir(process.join("task")).unwrap().map(|task| task.unwrap().path());
-        let nanoseconds = |thread: &Path| {
-            let text = fs::read_to_string(thread.join("schedstat")).unwrap();
-            text.split(' ').next().unwrap().parse::<u64>().unwrap()
+        let tasks: Vec<_> = fs::read_dir(process.join("task"))
+            .unwrap()
+            .filter_map(|task| Some(task.ok()?.path()))
+            .collect();
+        let nanoseconds = |thread: &PathBuf| {
+            let text = fs::read_to_string(thread.join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
         };
+        let switches = |thread: &PathBuf| field(thread, "voluntary_ctxt_switches:");
         Self {
-            resident: field(&process, "VmRSS:") * 1024,
-            threads: threads().count(),
-            nanoseconds: threads().map(|thread| nanoseconds(&thread)).sum(),
-            switches: threads().map(|thread| field(&thread, "voluntary_ctxt_switches:")).sum(),
+            resident: field(&process, "VmRSS:").unwrap() * 1024,
+            threads: tasks.len(),
+            nanoseconds: tasks.iter().filter_map(nanoseconds).sum(),
+            switches: tasks.iter().filter_map(switches).sum(),
         }
     }
 }
 
-fn field(process: &Path, name: &str) -> u64 {
-    let status = fs::read_to_string(process.join("status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
+/// `None` when it has ended.
+fn field(process: &Path, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(process.join("status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -5,6 +5,7 @@ mod panel;
 pub mod screen;
 mod tray_host;
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ fn picture(icon: Icon) -> (i32, i32, Vec<u8>) {
     (picture.width.cast_signed(), picture.height.cast_signed(), picture.rgba)
 }
 
+/// What makes a login start the app.
+const ENTRY: &str = "home/.config/autostart/ModSync.desktop";
 const V1: &[(&str, &[u8])] = &[("a.pak", b"one"), ("b.pak", b"two")];
 
 #[test]
@@ -192,13 +195,81 @@ fn switches_turn_and_stay() {
     host.click("[ ] Launch at login");
     app.says("launch at login is on");
     host.await_line("[x] Launch at login");
-    let entry = place.path("home/.config/autostart/ModSync.desktop");
+    let entry = place.path(ENTRY);
     let text = std::fs::read_to_string(&entry).unwrap();
     assert!(text.contains("modsync\" --at-login"), "{text}");
     host.click("[x] Launch at login");
     app.says("launch at login is off");
     host.await_line("[ ] Launch at login");
     assert!(!entry.exists());
+}
+
+#[test]
+fn a_program_that_was_moved_is_launched_at_login_from_where_it_is() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let bus = Bus::start();
+    let mut host = TrayHost::start(&bus);
+    let entry = entry_of_former(&place, "");
+    let mut app = start(place.command(&[]), bus.address(), &place.path("home"));
+    app.says("launch at login was of another program and is of this one now");
+    let [config, state] = ["config.toml", "state"].map(|name| place.path(name));
+    let exec = format!(
+        "Exec=\"{}\" --at-login --config \"{}\" --state \"{}\"",
+        env!("CARGO_BIN_EXE_modsync"),
+        config.display(),
+        state.display()
+    );
+    let text = std::fs::read_to_string(&entry).unwrap();
+    assert_eq!(text.lines().find(|line| line.starts_with("Exec=")), Some(&*exec));
+    host.await_icon();
+    host.await_line("[x] Launch at login");
+}
+
+#[test]
+fn a_launch_at_login_that_the_user_switched_off_elsewhere_stays_off() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let bus = Bus::start();
+    let mut host = TrayHost::start(&bus);
+    let entry = entry_of_former(&place, "Hidden=true\n");
+    let before = std::fs::read_to_string(&entry).unwrap();
+    let _app = start(place.command(&[]), bus.address(), &place.path("home"));
+    host.await_icon();
+    host.await_line("(pack: up to date)");
+    host.await_line("[ ] Launch at login");
+    assert_eq!(std::fs::read_to_string(&entry).unwrap(), before);
+}
+
+#[test]
+fn a_program_that_an_update_replaced_is_launched_at_login_by_the_name_it_had() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let bus = Bus::start();
+    let mut host = TrayHost::start(&bus);
+    let program = place.path("modsync");
+    std::fs::copy(env!("CARGO_BIN_EXE_modsync"), &program).unwrap();
+    let usual = place.command(&[]);
+    let mut command = Command::new(&program);
+    command.envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut app = start(command, bus.address(), &place.path("home"));
+    host.await_icon();
+    host.await_line("(pack: up to date)");
+    std::fs::remove_file(&program).unwrap();
+
+    host.click("[ ] Launch at login");
+    app.says("launch at login is on");
+    let text = std::fs::read_to_string(place.path(ENTRY)).unwrap();
+    assert!(text.contains(&format!("Exec=\"{}\" --at-login", program.display())), "{text}");
+}
+
+/// An entry for a login that starts the program from where it is no more.
+fn entry_of_former(place: &Place, line: &str) -> PathBuf {
+    let entry = place.path(ENTRY);
+    std::fs::create_dir_all(entry.parent().unwrap()).unwrap();
+    let former = "[Desktop Entry]\nType=Application\nExec=\"/former/modsync\" --at-login\n";
+    std::fs::write(&entry, format!("{former}{line}")).unwrap();
+    entry
 }
 
 #[test]
@@ -310,13 +381,16 @@ fn a_bus_that_dies_does_not_take_the_engine_with_it() {
     let place = Place::with_installed(&origin, V1);
     let mut bus = Bus::start();
     let mut host = TrayHost::start(&bus);
-    let app = start(place.command(&[]), bus.address(), &place.path("home"));
+    let mut app = start(place.command(&[]), bus.address(), &place.path("home"));
     host.await_icon();
     host.await_line("(pack: up to date)");
     bus.die();
+    app.says("notices cannot be shown: the session bus is gone, and they wait until it is back");
     assert_eq!(place.ask(&["verify"]).0, Some(0));
     app.sigterm();
-    app.end(LIMIT).exits(0);
+    let ran = app.end(LIMIT);
+    ran.exits(0);
+    assert_eq!(ran.stderr.matches("WARN").count(), 1, "{}", ran.stderr);
 }
 
 #[test]

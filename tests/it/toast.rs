@@ -272,6 +272,53 @@ fn a_notice_that_a_dying_service_did_not_show_is_shown_by_the_next() {
 }
 
 #[test]
+fn a_service_that_never_answers_is_given_up_with_one_warning_and_the_next_shows_what_waits() {
+    let bus = Bus::start();
+    let mute = Service::start(&bus, Manners { is_slow: true, ..Manners::default() });
+    let (log, lines) = Log::new();
+    let impatient = Setup { patience: Some(Duration::from_secs(1)), ..setup(bus.address()) };
+    let (toasts, actions) = log.hears(|| start_with(impatient));
+    toasts.show(Change::Show(update("p")));
+    assert_eq!(mute.shown().title, "p: an update is available");
+    let warning = lines.recv_timeout(PATIENCE).unwrap();
+    let words = "WARN modsync::ui::toast: notices cannot be shown: the notification service does not \
+                 answer\n";
+    assert!(warning.ends_with(words), "{warning}");
+    toasts.show(Change::Show(update("q")));
+    mute.leave();
+    let service = Service::start(&bus, Manners::default());
+    let mut shown = [service.shown(), service.shown()];
+    shown.sort_by(|a, b| a.title.cmp(&b.title));
+    let titles = shown.each_ref().map(|shown| shown.title.as_str());
+    assert_eq!(titles, ["p: an update is available", "q: an update is available"]);
+    service.click(&shown[0], "Update now");
+    assert_eq!(actions.recv_timeout(PATIENCE).unwrap(), apply("p"));
+    assert_eq!(lines.try_iter().collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn a_service_that_answers_again_is_asked_again_for_what_it_did_not_show() {
+    let bus = Bus::start();
+    let service = Service::start(&bus, Manners { is_slow: true, ..Manners::default() });
+    let (log, lines) = Log::new();
+    let impatient = Setup { patience: Some(Duration::from_secs(1)), ..setup(bus.address()) };
+    let (toasts, actions) = log.hears(|| start_with(impatient));
+    toasts.show(Change::Show(update("p")));
+    service.shown();
+    lines.recv_timeout(PATIENCE).unwrap();
+    (0..10).for_each(|_| service.go_on());
+    toasts.show(Change::Show(update("q")));
+    assert_eq!(service.shown().title, "q: an update is available");
+    let shown = service.shown();
+    assert_eq!(shown.title, "p: an update is available");
+    // It is shown when the answer about the former is heard.
+    toasts.show(Change::Show(update("r")));
+    service.shown();
+    service.click(&shown, "Update now");
+    assert_eq!(actions.recv_timeout(PATIENCE).unwrap(), apply("p"));
+}
+
+#[test]
 fn when_the_bus_dies_the_log_says_so_once_and_a_new_bus_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let bus = Bus::start_in(folder.path());
@@ -385,12 +432,20 @@ impl Screen {
 }
 
 fn start(bus: &str) -> (Toasts, Receiver<Action>) {
-    let (chosen, actions) = channel();
-    let setup = Setup {
+    start_with(setup(bus))
+}
+
+fn setup(bus: &str) -> Setup {
+    Setup {
         icon: Some(Path::new("/usr/share/modsync.png").to_owned()),
         picture: Some(Picture { rgba: vec![255; 64], width: 4, height: 4 }),
         bus: Some(bus.to_owned()),
-    };
+        patience: None,
+    }
+}
+
+fn start_with(setup: Setup) -> (Toasts, Receiver<Action>) {
+    let (chosen, actions) = channel();
     let toasts = Toasts::start(setup, move |action| {
         let _ = chosen.send(action);
     });

@@ -1,10 +1,9 @@
 //! [`App`]: between the engine, the tray and the notices. It shows what is, and carries out what is chosen.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -20,6 +19,7 @@ use crate::model::snapshot::Snapshot;
 use crate::paths::Paths;
 use crate::ui::menu::{self, Action, Menu, menu};
 use crate::ui::notices::{self, Change, Notice};
+use crate::ui::open::{open_folder, open_text};
 use crate::ui::reply::reply;
 use crate::ui::signal::stop_signal;
 use crate::ui::toast::Toasts;
@@ -180,7 +180,7 @@ impl App {
             Action::OpenFolder(pack) => {
                 let pack = self.told.packs.iter().find(|view| view.name == pack);
                 if let Some(folder) = pack.map(|pack| pack.folder.clone()) {
-                    self.try_to(move || open(&folder));
+                    self.try_to(move || open_folder(&folder));
                 }
             }
             Action::LaunchAtLogin(on) => {
@@ -191,12 +191,12 @@ impl App {
                 let file = self.paths.config.clone();
                 self.try_to(move || {
                     config::ensure(&file)?;
-                    open(&file)
+                    open_text(&file)
                 });
             }
             Action::ShowLog => {
                 let log = logging::file(&self.paths.logs());
-                self.try_to(move || open(&log));
+                self.try_to(move || open_text(&log));
             }
             Action::Ask(..)
             | Action::CheckAll
@@ -270,11 +270,6 @@ async fn next(server: Option<&mut Server>) -> (Wish, oneshot::Sender<bool>) {
         Some(wish) => wish,
         None => std::future::pending().await,
     }
-}
-
-/// Opens a file or folder with what the user opens such with. Its name never reaches a shell.
-fn open(path: &Path) -> Result<()> {
-    opener::open(path).with_context(|| format!("could not open `{}`", path.display()))
 }
 
 fn complaint(what: &str) -> Notice {

@@ -2,12 +2,13 @@
 //!
 //! One stream brings answers and signals in the order in which they were sent, and it is open before
 //! anything is asked. So a click right behind the answer that names its notice is understood, whoever
-//! else is talking.
+//! else is talking. There is a stream from the start, so that the end of the bus is noticed when it comes.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::StreamExt;
 use zbus::message::{Builder, Flags, Header, Message, Type};
 use zbus::names::MemberName;
@@ -38,6 +39,8 @@ const CLICK: &str = "default";
 const EXPIRED: u32 = 1;
 /// How long a bus may take to let us in.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the service may take to answer. It may have to be started for that.
+const ANSWER: Duration = Duration::from_secs(30);
 /// A notice knows what it offered before it was replaced: the user may click what he still sees.
 const REMEMBERED: usize = 8;
 
@@ -50,20 +53,33 @@ pub(super) async fn run(setup: &Setup, inbox: &Inbox, on_action: &OnAction) {
         missed: Vec::new(),
         count: 0,
     };
-    while let Some(change) = inbox.next(true).await {
-        screen.missed.retain(|missed| missed.key != key(&change));
-        let Change::Show(notice) = change else { continue };
+    let mut first = None;
+    loop {
         match connect(setup.bus.as_deref()).await {
             Ok(stream) => {
                 let mut bus = Bus::new(Connection::from(&stream));
-                if let Err(error) = screen.serve(&mut bus, stream, notice).await {
-                    screen.trouble.say(&error);
-                    screen.missed.extend(bus.asked.map(|asked| asked.notice));
+                let end = screen.serve(&mut bus, stream, first.take()).await;
+                let Err(error) = end else { return };
+                screen.trouble.say(&error);
+                screen.missed.extend(bus.asked.map(|asked| asked.notice));
+                // The bus is as good as before: its next service is waited for.
+                if error.is::<Silence>() {
+                    continue;
                 }
             }
             Err(error) => {
-                screen.trouble.say(&error);
-                screen.miss(notice);
+                if let Some(notice) = first.take() {
+                    screen.trouble.say(&error);
+                    screen.miss(notice);
+                }
+            }
+        }
+        // A bus is looked for when there is something to show on it.
+        while first.is_none() {
+            let Some(change) = inbox.next(true).await else { return };
+            screen.missed.retain(|missed| missed.key != key(&change));
+            if let Change::Show(notice) = change {
+                first = Some(notice);
             }
         }
     }
@@ -118,9 +134,14 @@ struct Service {
 /// What we wait for: there is never more than one thing.
 struct Asked {
     serial: NonZeroU32,
+    until: Instant,
     notice: Notice,
     what: What,
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the notification service does not answer")]
+struct Silence;
 
 enum What {
     Abilities,
@@ -142,16 +163,24 @@ impl Screen<'_> {
         &mut self,
         bus: &mut Bus,
         mut stream: MessageStream,
-        first: Notice,
+        first: Option<Notice>,
     ) -> anyhow::Result<()> {
-        self.again();
-        self.show(bus, first).await?;
+        if let Some(first) = first {
+            self.again();
+            self.show(bus, first).await?;
+        }
         loop {
+            let until = bus.asked.as_ref().map(|asked| asked.until);
             tokio::select! {
-                message = stream.next() => match message {
-                    Some(message) => self.hear(bus, &message?).await?,
-                    None => anyhow::bail!("the bus is gone"),
-                },
+                message = stream.next() => {
+                    let Some(Ok(message)) = message else {
+                        anyhow::bail!("the session bus is gone, and they wait until it is back");
+                    };
+                    self.hear(bus, &message).await?;
+                }
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
+                    return Err(Silence.into());
+                }
                 change = self.inbox.next(bus.asked.is_none()) => match change {
                     Some(Change::Show(notice)) => {
                         self.missed.retain(|missed| missed.key != notice.key);
@@ -187,7 +216,8 @@ impl Screen<'_> {
             }
         };
         let serial = message.primary_header().serial_num();
-        bus.asked = Some(Asked { serial, notice, what });
+        let until = Instant::now() + self.setup.patience.unwrap_or(ANSWER);
+        bus.asked = Some(Asked { serial, until, notice, what });
         Ok(bus.connection.send(&message).await?)
     }
 
@@ -238,6 +268,7 @@ impl Screen<'_> {
             }
             What::Show { mut offers } => {
                 self.trouble.is_over();
+                self.again();
                 let newest = offers.len();
                 let id = message.body().deserialize()?;
                 let is_former = |shown: &mut Shown| shown.id == id || shown.key == notice.key;
