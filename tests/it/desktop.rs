@@ -92,8 +92,8 @@ fn an_update_is_told_applied_by_a_click_on_its_notice_and_told_again() {
     host.await_line("(pack: up to date)");
 
     world.publish(&next_pack());
-    let menu = host.await_line("(pack: update available, ");
-    assert!(menu.contains("\nUpdate now ("), "{menu}");
+    host.await_line("(pack: update available, ");
+    host.await_line("Update now (");
     assert_eq!(host.icon(), picture(Icon::UpdateAvailable));
     dunst.wait_until_shown(1);
     // With our own picture in it.

@@ -131,7 +131,7 @@ pub struct Area {
 impl Area {
     /// Whether a menu with its many lines may fill it.
     pub fn is_a_menu(&self) -> bool {
-        self.right > self.left + 150 && self.bottom > self.top + 250
+        self.right.saturating_sub(self.left) > 150 && self.bottom.saturating_sub(self.top) > 250
     }
 
     pub fn middle(&self) -> usize {
