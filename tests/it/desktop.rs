@@ -59,15 +59,14 @@ fn a_player_needs_nothing_but_the_menu() {
     let app = start(world.command(""), bus.address(), &world.at("home"));
     host.await_icon();
     host.await_line("(pack: up to date)");
-    assert!(host.tooltip().contains("pack: up to date"), "{}", host.tooltip());
-    assert_eq!(host.icon(), picture(Icon::Idle));
+    host.await_tooltip("pack: up to date");
+    host.await_picture(&picture(Icon::Idle));
 
     let seeded = world.publish(&next_pack());
     // It cannot be chosen while the first check goes on.
-    host.await_line("Check for updates");
     host.click("Check for updates");
     host.await_line("(pack: update available, ");
-    assert_eq!(host.icon(), picture(Icon::UpdateAvailable));
+    host.await_picture(&picture(Icon::UpdateAvailable));
     let bytes = seeded.layout.needed(&pack(), &next_pack());
     assert!(bytes > 0);
     host.click("Update now (");
@@ -94,13 +93,13 @@ fn an_update_is_told_applied_by_a_click_on_its_notice_and_told_again() {
     world.publish(&next_pack());
     host.await_line("(pack: update available, ");
     host.await_line("Update now (");
-    assert_eq!(host.icon(), picture(Icon::UpdateAvailable));
+    host.await_picture(&picture(Icon::UpdateAvailable));
     dunst.wait_until_shown(1);
     // With our own picture in it.
     dunst.screen().await_shot("notice", |shot| count(&shot.points, GREEN) > 200);
     dunst.choose();
     host.await_line("(pack: up to date)");
-    assert_eq!(host.icon(), picture(Icon::Idle));
+    host.await_picture(&picture(Icon::Idle));
     world.has(&next_pack());
 
     host.click("Quit");
@@ -342,7 +341,7 @@ fn settings_with_a_mistake_are_shown_and_used_as_soon_as_they_are_mended() {
     host.await_icon();
     let menu = host.await_line("(could not use `");
     assert!(menu.contains("colour") && menu.contains("\nEdit settings"), "{menu}");
-    assert_eq!(host.icon(), picture(Icon::NeedsAttention));
+    host.await_picture(&picture(Icon::NeedsAttention));
     let notice = service.shown();
     assert_eq!(notice.title, "ModSync: the settings have a mistake");
     app.says("ERROR");

@@ -109,7 +109,7 @@ impl TrayHost {
         self.await_icon();
     }
 
-    pub fn tooltip(&self) -> String {
+    fn tooltip(&self) -> String {
         type ToolTip = (String, Vec<(i32, i32, Vec<u8>)>, String, String);
         let (_, _, title, text): ToolTip =
             self.item(ITEM, "/StatusNotifierItem").get_property("ToolTip").unwrap();
@@ -117,10 +117,31 @@ impl TrayHost {
     }
 
     /// Width, height and bytes: alpha, red, green, blue.
-    pub fn icon(&self) -> (i32, i32, Vec<u8>) {
+    fn icon(&self) -> (i32, i32, Vec<u8>) {
         let icons: Vec<(i32, i32, Vec<u8>)> =
             self.item(ITEM, "/StatusNotifierItem").get_property("IconPixmap").unwrap();
         icons.into_iter().next().unwrap()
+    }
+
+    /// Waits until this is the icon.
+    #[track_caller]
+    pub fn await_picture(&self, wanted: &(i32, i32, Vec<u8>)) {
+        self.await_news(|| self.icon() == *wanted, "the icon stays another one");
+    }
+
+    /// Waits until the tooltip says this.
+    #[track_caller]
+    pub fn await_tooltip(&self, wanted: &str) {
+        self.await_news(|| self.tooltip().contains(wanted), "the tooltip says something else");
+    }
+
+    #[track_caller]
+    fn await_news(&self, is_so: impl Fn() -> bool, otherwise: &str) {
+        let end = Instant::now() + LIMIT;
+        while !is_so() {
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(self.news.recv_timeout(left).is_ok(), "{otherwise}");
+        }
     }
 
     /// Every line of the menu: `[x]` marks a switch that is on, `(…)` what cannot be chosen.
@@ -163,9 +184,10 @@ impl TrayHost {
         }
     }
 
-    /// Chooses the line that begins so.
+    /// Chooses the line that begins so, as soon as there is one.
     #[track_caller]
     pub fn click(&self, wanted: &str) {
+        self.await_line(wanted);
         let menu = self.menu();
         let line = menu.iter().find(|line| line.text.trim_start().starts_with(wanted));
         let line = line.unwrap_or_else(|| panic!("no line `{wanted}`:\n{}", self.text()));
