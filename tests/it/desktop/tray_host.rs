@@ -75,10 +75,13 @@ pub struct Line {
 
 impl TrayHost {
     pub fn start(bus: &Bus) -> Self {
-        let connection = bus.connect();
         let (sender, news) = channel();
         let watcher = Watcher { news: sender.clone() };
-        connection.object_server().at("/StatusNotifierWatcher", watcher).unwrap();
+        // Served from the start: what is served later may miss the first call.
+        let connection = zbus::blocking::connection::Builder::address(bus.address())
+            .and_then(|builder| builder.serve_at("/StatusNotifierWatcher", watcher))
+            .and_then(zbus::blocking::connection::Builder::build)
+            .unwrap();
         connection.request_name(WATCHER).unwrap();
         let rule = zbus::MatchRule::builder().msg_type(zbus::message::Type::Signal).build();
         let signals = MessageIterator::for_match_rule(rule, &connection, Some(4096)).unwrap();
