@@ -17,6 +17,7 @@ use super::job::{Fetched, Job, Outcome, Planned};
 use crate::model::command::{Answer, Command};
 use crate::model::fault::{Fault, Next};
 use crate::model::pack::PackConfig;
+use crate::model::release::Release;
 use crate::model::report::PlanReport;
 
 /// A server may answer "not modified" wrongly; the whole body is read at least this often.
@@ -81,6 +82,8 @@ struct Waiting {
     fault: Fault,
     until: SystemTime,
     goal: Goal,
+    /// Whether it came of asking the origin, and so has nothing to do with the folder.
+    at_origin: bool,
 }
 
 /// A plan, and its new content if that is complete.
@@ -88,6 +91,12 @@ struct Waiting {
 struct Prepared {
     planned: Arc<Planned>,
     fetched: Option<Arc<Fetched>>,
+}
+
+impl Prepared {
+    fn is_for(&self, release: &Release) -> bool {
+        self.planned.plan.release.digest == release.digest
+    }
 }
 
 /// One pack's state machine.
@@ -216,18 +225,21 @@ impl Machine {
         if let Some(waiting) = &self.waiting {
             // A clock set back must not keep us waiting for the difference.
             let too_far = now.time + Duration::from_hours(12) < waiting.until;
-            if waiting.until > now.time && !too_far {
+            if waiting.until <= now.time || too_far {
+                let goal = waiting.goal.clone();
+                return self.begin(Errand::new(goal, None), now);
+            }
+            // A repair that nobody can help with must not keep an update from being found.
+            if !matches!(waiting.goal, Goal::Verify { .. }) {
                 return Vec::new();
             }
-            let goal = waiting.goal.clone();
-            return self.begin(Errand::new(goal, None), now);
         }
         let Some(next) = self.next_check else { return Vec::new() };
         let too_far = now.time + self.config.check_interval.mul_f64(1.5) < next;
         if self.facts.paused || (next > now.time && !too_far) {
             return Vec::new();
         }
-        self.begin(Errand::new(Goal::Follow, None), now)
+        self.begin(Errand::new(Goal::Follow { check: false }, None), now)
     }
 
     fn reconfigured(&mut self, config: PackConfig, now: Now) -> Effects {
@@ -242,7 +254,7 @@ impl Machine {
             *next = (*next).min(now.time + self.config.check_interval);
         }
         if is_wanted_now && self.is_free() && self.next_check.is_some() {
-            return self.begin(Errand::new(Goal::Follow, None), now);
+            return self.begin(Errand::new(Goal::Follow { check: false }, None), now);
         }
         Vec::new()
     }
@@ -255,19 +267,27 @@ impl Machine {
         let job = match &errand.goal {
             _ if !self.recovered => Job::Recover,
             Goal::Recover => Job::Recover,
-            Goal::Follow if self.next_check.is_some_and(|next| next > now.time) => {
+            Goal::Follow { check: false } if self.next_check.is_some_and(|n| n > now.time) => {
                 return self.after_check(errand, now);
             }
-            Goal::Follow | Goal::Check | Goal::Plan | Goal::Update { check: true, .. } => {
+            Goal::Look => return self.look(errand, now),
+            Goal::Follow { .. } | Goal::Check | Goal::Plan | Goal::Update { check: true, .. } => {
                 self.check(now)
             }
             Goal::Update { check: false, .. } if self.facts.target(true).is_some() => {
                 return self.after_check(errand, now);
             }
             Goal::Update { check: false, .. } => self.check(now),
-            Goal::Verify { .. } => match self.facts.installed.clone() {
-                Some(release) => Job::Verify { release },
-                None => return self.refuse(errand, now),
+            Goal::Verify { repair } => match (self.facts.installed.clone(), &self.prepared) {
+                // Nobody asked anew: go on with what was found bad before the fault.
+                (Some(release), Some(prepared))
+                    if *repair && errand.ticket.is_none() && prepared.is_for(&release) =>
+                {
+                    let planned = Arc::clone(&prepared.planned);
+                    return self.carry_out(errand, planned);
+                }
+                (Some(release), _) => Job::Verify { release },
+                (None, _) => return self.refuse(errand, now),
             },
             Goal::Clean { dry_run } => match self.facts.installed.clone() {
                 Some(release) => Job::Clean { release, dry_run: *dry_run, automatic: false },

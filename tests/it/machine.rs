@@ -16,7 +16,7 @@ use modsync::model::fault::{Fault, FaultKind};
 use modsync::model::manifest::InfoHash;
 use modsync::model::pack::{PackConfig, Policy};
 use modsync::model::release::{Digest, Release};
-use modsync::model::report::ApplyReport;
+use modsync::model::report::{ApplyReport, Problem, ProblemKind, VerifyReport};
 use modsync::model::snapshot::{Phase, Progress};
 use modsync::net::remote::Validators;
 use modsync::origin::metainfo;
@@ -326,6 +326,149 @@ fn a_vanished_folder_is_looked_for_again_by_itself() {
 }
 
 #[test]
+fn a_repair_that_misses_its_folder_waits_until_the_folder_is_back() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(same());
+    pack.command(Command::Verify { repair: true });
+    pack.done(Err(fault(FaultKind::FolderGone)));
+    for _ in 0..3 {
+        pack.wait(Duration::from_secs(30));
+        assert_eq!(pack.clock(), ["verify"]);
+        pack.done(Err(fault(FaultKind::FolderGone)));
+        assert_eq!(pack.fault(), Some(FaultKind::FolderGone));
+    }
+    pack.wait(Duration::from_secs(30));
+    assert_eq!(pack.clock(), ["verify"]);
+    pack.done(verified(0));
+    assert_eq!((pack.phase(), pack.fault()), ("current", None));
+}
+
+#[test]
+fn a_repair_goes_on_with_what_was_found_bad_and_is_over_when_it_is_applied() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(same());
+    pack.command(Command::Verify { repair: true });
+    assert_eq!(pack.done(verified(1)), ["stop seeding", "fetch"]);
+    assert_eq!(
+        pack.done(Err(fault(FaultKind::DiskFull))),
+        ["seed", "remember", "answer disk_full"]
+    );
+    pack.wait(Duration::from_secs(40));
+    assert_eq!(pack.clock(), ["stop seeding", "fetch"]);
+    pack.done(fetched());
+    pack.done(Err(fault(FaultKind::FileInUse)));
+    pack.wait(Duration::from_secs(30));
+    pack.clock();
+    assert_eq!(pack.done(installed(1)), ["remember", "apply"]);
+    assert_eq!(pack.fault(), Some(FaultKind::FileInUse));
+    pack.done(applied(1));
+    assert_eq!((pack.phase(), pack.fault()), ("current", None));
+}
+
+#[test]
+fn while_a_repair_waits_an_update_is_found_and_hides_nothing() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(same());
+    pack.command(Command::Verify { repair: true });
+    pack.done(verified(1));
+    pack.done(Err(fault(FaultKind::DiskFull)));
+    pack.wait(Duration::from_secs(570));
+    pack.clock();
+    pack.done(Err(fault(FaultKind::DiskFull)));
+    // The origin is asked before the repair is tried again.
+    pack.wait(Duration::from_secs(31));
+    assert_eq!(pack.clock(), ["check"]);
+    assert_eq!(pack.done(found(2)), ["remember", "scan 2"]);
+    pack.done(scanned(2));
+    assert_eq!((pack.phase(), pack.fault()), ("waiting", Some(FaultKind::DiskFull)));
+}
+
+#[test]
+fn a_plan_that_misses_its_folder_is_over_when_the_folder_was_seen() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Plan);
+    pack.done(same());
+    pack.done(Err(fault(FaultKind::FolderGone)));
+    for _ in 0..2 {
+        pack.wait(Duration::from_secs(30));
+        assert_eq!(pack.clock(), ["scan 1 quickly"]);
+        pack.done(Err(fault(FaultKind::FolderGone)));
+        assert_eq!(pack.fault(), Some(FaultKind::FolderGone));
+    }
+    // A person who looks for updates finds none, and no folder either.
+    pack.command(Command::Check);
+    assert_eq!(pack.done(same()), ["remember", "answer checked", "scan 1 quickly"]);
+    pack.done(Ok(Outcome::AsInstalled));
+    assert_eq!((pack.phase(), pack.fault()), ("current", None));
+}
+
+#[test]
+fn what_cannot_be_read_is_over_when_all_was_read_and_nothing_is_changed_for_it() {
+    let mut pack = Pack::with_installed(1, true);
+    pack.command(Command::Plan);
+    pack.done(same());
+    pack.done(Err(fault(FaultKind::AccessDenied)));
+    pack.wait(Duration::from_secs(30));
+    assert_eq!(pack.clock(), ["scan 1"]);
+    assert_eq!(pack.done(scanned(1)), ["remember", "nothing"]);
+    assert_eq!(pack.fault(), None);
+}
+
+#[test]
+fn an_origin_that_cannot_be_asked_hides_nothing_that_stands_in_the_way_here() {
+    let mut pack = Pack::with_installed(1, true);
+    pack.clock();
+    pack.done(found(2));
+    pack.done(Err(fault(FaultKind::FolderGone)));
+    pack.command(Command::Check);
+    pack.done(Err(fault(FaultKind::OriginUnreachable)));
+    assert_eq!(pack.fault(), Some(FaultKind::FolderGone));
+    pack.wait(Duration::from_mins(11));
+    assert_eq!(pack.clock(), ["check"]);
+    assert_eq!(pack.done(Err(fault(FaultKind::OriginUnreachable))), ["scan 2"]);
+    pack.done(Err(fault(FaultKind::FolderGone)));
+    assert_eq!(pack.fault(), Some(FaultKind::FolderGone));
+}
+
+#[test]
+fn an_update_that_waits_for_a_file_is_not_over_because_a_check_or_a_verification_went_well() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(found(2));
+    pack.done(scanned(2));
+    pack.command(Command::Apply { approve: Approval::None });
+    pack.done(scanned(2));
+    pack.done(fetched());
+    pack.done(Err(fault(FaultKind::FileInUse)));
+    pack.command(Command::Check);
+    pack.done(installed(1));
+    pack.done(same());
+    assert_eq!(pack.fault(), Some(FaultKind::FileInUse));
+    pack.command(Command::Verify { repair: true });
+    pack.done(verified(0));
+    assert_eq!(pack.fault(), Some(FaultKind::FileInUse));
+}
+
+#[test]
+fn an_origin_that_is_away_is_asked_again_before_it_counts_as_back() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(same());
+    pack.command(Command::Check);
+    pack.done(Err(fault(FaultKind::OriginUnreachable)));
+    pack.command(Command::Verify { repair: true });
+    pack.done(verified(0));
+    assert_eq!(pack.fault(), Some(FaultKind::OriginUnreachable));
+    pack.wait(Duration::from_mins(1));
+    assert_eq!(pack.clock(), ["check"]);
+    pack.done(same());
+    assert_eq!(pack.fault(), None);
+}
+
+#[test]
 fn a_fetch_without_peers_goes_on_later_without_reading_the_folder_again() {
     let mut pack = Pack::ready(true);
     pack.clock();
@@ -459,6 +602,12 @@ impl Pack {
         self.machine.on(input, now).iter().map(word).collect()
     }
 
+    /// What stands in the way.
+    fn fault(&self) -> Option<FaultKind> {
+        let view = self.machine.view(Progress::default(), None);
+        view.fault.map(|fault| fault.kind)
+    }
+
     fn phase(&self) -> &'static str {
         let phase: Phase = self.machine.view(Progress::default(), None).phase;
         phase.name()
@@ -585,6 +734,20 @@ fn scanned(number: u8) -> Result<Outcome, Fault> {
 
 fn scanned_with_question(number: u8) -> Result<Outcome, Fault> {
     Ok(Outcome::Scanned(planned(number, Some(fault(FaultKind::MassRemoval)))))
+}
+
+fn verified(problems: usize) -> Result<Outcome, Fault> {
+    let problem = Problem { path: "a.txt".to_owned(), kind: ProblemKind::Corrupt };
+    let report = VerifyReport {
+        release: release(1),
+        files: 1,
+        problems: vec![problem; problems],
+        kept: Vec::new(),
+        extra: Vec::new(),
+        bad_bytes: 5,
+        repaired: None,
+    };
+    Ok(Outcome::Verified(report, planned(1, None)))
 }
 
 fn fetched() -> Result<Outcome, Fault> {
