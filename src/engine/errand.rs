@@ -45,6 +45,8 @@ pub(super) struct Errand {
     pub goal: Goal,
     pub ticket: Option<Ticket>,
     pub replans: u32,
+    /// Whether it was told to stop: it begins no further job.
+    pub is_stopped: bool,
     /// Whether the origin has answered it.
     pub has_checked: bool,
     /// Whether it has read the folder.
@@ -61,6 +63,7 @@ impl Errand {
             goal,
             ticket,
             replans: 0,
+            is_stopped: false,
             has_checked: false,
             has_looked: false,
             has_changed: false,

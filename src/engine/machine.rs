@@ -202,15 +202,22 @@ impl Machine {
             waiting.goal = Goal::Recover;
         }
         let mut effects = vec![Effect::Remember, Effect::answer(ticket, Ok(Answer::Done))];
-        match &self.state {
-            State::Busy {
-                errand,
-                running: Running::Check | Running::Scan | Running::Fetch,
-                ..
-            } if errand.ticket.is_none() => {
-                effects.push(Effect::Cancel);
+        // What was asked for and has not begun is no more wanted than what is under way.
+        let (stopped, left) = self.queue.drain(..).partition(|(_, command)| stops(command));
+        self.queue = left;
+        let stopped: VecDeque<(Ticket, Command)> = stopped;
+        let cancelled = |(ticket, _)| Effect::answer(ticket, Err(Fault::cancelled()));
+        effects.extend(stopped.into_iter().map(cancelled));
+        if let State::Busy { errand, running, .. } = &mut self.state {
+            match running {
+                // A change in the folder is finished.
+                Running::Apply | Running::Trash => {}
+                Running::Recover => errand.is_stopped = errand.goal != Goal::Recover,
+                Running::Check | Running::Scan | Running::Fetch | Running::Verify => {
+                    errand.is_stopped = true;
+                    effects.push(Effect::Cancel);
+                }
             }
-            State::Busy { .. } | State::Starting | State::Idle => {}
         }
         effects
     }
@@ -284,7 +291,7 @@ impl Machine {
                     if *repair && errand.ticket.is_none() && prepared.is_for(&release) =>
                 {
                     let planned = Arc::clone(&prepared.planned);
-                    return self.carry_out(errand, planned);
+                    return self.carry_out(errand, planned, now);
                 }
                 (Some(release), _) => Job::Verify { release },
                 (None, _) => return self.refuse(errand, now),
@@ -297,7 +304,7 @@ impl Machine {
             Goal::Trash => Job::Trash,
             Goal::Restore { entry } => Job::Restore { entry: entry.clone() },
         };
-        self.start(errand, job)
+        self.start(errand, job, now)
     }
 
     fn check(&self, now: Now) -> Job {
@@ -305,7 +312,10 @@ impl Machine {
         Job::Check { full: !self.facts.origin.read.is_some_and(fresh) }
     }
 
-    fn start(&mut self, errand: Errand, job: Job) -> Effects {
+    fn start(&mut self, errand: Errand, job: Job, now: Now) -> Effects {
+        if errand.is_stopped {
+            return self.stop(errand, now);
+        }
         let (running, planned) = match &job {
             Job::Recover => (Running::Recover, None),
             Job::Check { .. } => (Running::Check, None),
@@ -358,5 +368,22 @@ impl Machine {
             && !self.facts.paused
             && !changing
             && !repairing
+    }
+}
+
+/// Whether a pause stops it: all that looks and fetches, and nothing that was asked of the trash.
+fn stops(command: &Command) -> bool {
+    match command {
+        Command::Check
+        | Command::Plan
+        | Command::Sync
+        | Command::Apply { .. }
+        | Command::Verify { .. } => true,
+        Command::Clean { .. }
+        | Command::Rollback
+        | Command::Trash
+        | Command::Restore { .. }
+        | Command::Pause
+        | Command::Resume => false,
     }
 }

@@ -208,6 +208,95 @@ fn a_paused_pack_does_nothing_by_itself_and_what_it_is_told() {
 }
 
 #[test]
+fn a_pause_stops_a_download_that_a_click_began_and_the_update_waits_for_another_click() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(found(2));
+    pack.done(scanned(2));
+    pack.command(Command::Apply { approve: Approval::None });
+    pack.done(scanned(2));
+    assert_eq!(pack.phase(), "fetching");
+    assert_eq!(pack.command(Command::Pause), ["stop seeding", "remember", "answer done", "cancel"]);
+    assert_eq!(pack.done(Err(Fault::cancelled())), ["remember", "answer cancelled"]);
+    assert_eq!(pack.phase(), "paused");
+    assert_eq!(pack.command(Command::Resume), ["seed", "remember", "answer done"]);
+    assert_eq!(pack.clock(), ["check"]);
+    assert_eq!(pack.done(same()), ["remember", "nothing"]);
+    assert_eq!(pack.phase(), "update available");
+}
+
+#[test]
+fn an_update_that_applies_itself_goes_on_after_a_pause_where_it_was() {
+    let mut pack = Pack::with_installed(1, true);
+    pack.clock();
+    pack.done(found(2));
+    pack.done(scanned(2));
+    pack.command(Command::Pause);
+    pack.done(Err(Fault::cancelled()));
+    pack.command(Command::Resume);
+    assert_eq!(pack.clock(), ["check"]);
+    assert_eq!(pack.done(same()), ["remember", "remember", "fetch"]);
+}
+
+#[test]
+fn a_pause_stops_what_was_asked_for_though_its_job_ends_well_before_it_hears_of_it() {
+    let sync = || Command::Sync;
+    let repair = || Command::Verify { repair: true };
+    for (command, done, end) in [
+        (sync(), vec![], found(2)),
+        (sync(), vec![found(2)], scanned(2)),
+        (sync(), vec![found(2), scanned(2)], fetched()),
+        (repair(), vec![], verified(1)),
+        (repair(), vec![verified(1)], fetched()),
+    ] {
+        let mut pack = Pack::with_installed(1, false);
+        pack.command(command);
+        done.into_iter().for_each(|done| drop(pack.done(done)));
+        assert_eq!(pack.command(Command::Pause).last().unwrap(), "cancel");
+        assert_eq!(pack.done(end).last().unwrap(), "answer cancelled");
+        assert_eq!(pack.phase(), "paused");
+    }
+}
+
+#[test]
+fn a_pause_finishes_a_change_that_is_under_way() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Sync);
+    pack.done(found(2));
+    pack.done(scanned(2));
+    pack.done(fetched());
+    assert_eq!(pack.phase(), "applying");
+    assert_eq!(pack.command(Command::Pause), ["remember", "answer done"]);
+    assert_eq!(pack.done(applied(2)), ["remember", "answer applied"]);
+    assert_eq!(pack.phase(), "paused");
+}
+
+#[test]
+fn a_pause_stops_what_waits_for_its_turn_and_not_what_is_asked_of_the_trash() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Check);
+    pack.command(Command::Sync);
+    pack.command(Command::Trash);
+    assert_eq!(
+        pack.command(Command::Pause),
+        ["stop seeding", "remember", "answer done", "answer cancelled", "cancel"]
+    );
+    let effects = pack.done(Err(Fault::cancelled()));
+    assert_eq!(effects, ["remember", "answer cancelled", "list trash"]);
+}
+
+#[test]
+fn a_paused_pack_still_does_what_it_is_told_afterwards() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Check);
+    pack.command(Command::Pause);
+    pack.command(Command::Sync);
+    assert_eq!(pack.done(Err(Fault::cancelled())), ["remember", "answer cancelled", "check full"]);
+    assert_eq!(pack.done(found(2)), ["remember", "scan 2"]);
+    assert_eq!(pack.done(scanned(2)), ["remember", "fetch"]);
+}
+
+#[test]
 fn commands_wait_for_each_other() {
     let mut pack = Pack::with_installed(1, false);
     assert_eq!(pack.command(Command::Check), ["check full"]);

@@ -65,7 +65,7 @@ impl Machine {
                         planned: Arc::clone(&planned),
                         fetched: Some(Arc::clone(&fetched)),
                     });
-                    self.start(errand, Job::Apply(planned, fetched))
+                    self.start(errand, Job::Apply(planned, fetched), now)
                 }
                 None => {
                     self.fail(errand, Running::Fetch, Fault::bug("fetched without a plan"), now)
@@ -81,7 +81,7 @@ impl Machine {
                 errand.applied = Some(report);
                 let mut effects = vec![Effect::Remember];
                 effects.extend(if clean {
-                    self.start(errand, Job::Clean { release, dry_run: false, automatic: true })
+                    self.start(errand, Job::Clean { release, dry_run: false, automatic: true }, now)
                 } else {
                     self.finish_applied(errand, now)
                 });
@@ -95,7 +95,7 @@ impl Machine {
                 let repair = errand.goal == Goal::Verify { repair: true };
                 if repair && !report.problems.is_empty() {
                     errand.verified = Some(report);
-                    self.carry_out(errand, planned)
+                    self.carry_out(errand, planned, now)
                 } else {
                     self.facts.verified(&report, now.time);
                     let mut effects = vec![Effect::Remember];
@@ -211,7 +211,7 @@ impl Machine {
             }
             _ => {
                 let quick = quick && errand.goal != Goal::Plan;
-                self.start(errand, Job::Scan { release, quick })
+                self.start(errand, Job::Scan { release, quick }, now)
             }
         }
     }
@@ -231,7 +231,7 @@ impl Machine {
         let release = installed.or_else(|| self.facts.target(true).map(|(release, _)| release));
         let errand = Errand { goal: Goal::Look, ..errand };
         match release {
-            Some(release) => self.start(errand, Job::Scan { release, quick }),
+            Some(release) => self.start(errand, Job::Scan { release, quick }, now),
             None => self.finish(errand, Ok(Answer::Done), now),
         }
     }
@@ -273,19 +273,19 @@ impl Machine {
             _ if planned.plan.is_empty() && installed == Some(report.release.digest) => {
                 self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now)
             }
-            _ => self.carry_out(errand, planned),
+            _ => self.carry_out(errand, planned, now),
         });
         effects
     }
 
     /// Fetches, or applies at once what an earlier try has fetched.
-    pub(super) fn carry_out(&mut self, errand: Errand, planned: Arc<Planned>) -> Effects {
+    pub(super) fn carry_out(&mut self, errand: Errand, planned: Arc<Planned>, now: Now) -> Effects {
         let fetched = self.prepared.as_ref().filter(|p| Arc::ptr_eq(&p.planned, &planned));
         if let Some(fetched) = fetched.and_then(|p| p.fetched.clone()) {
-            return self.start(errand, Job::Apply(planned, fetched));
+            return self.start(errand, Job::Apply(planned, fetched), now);
         }
         self.prepared = Some(Prepared { planned: Arc::clone(&planned), fetched: None });
-        self.start(errand, Job::Fetch(planned))
+        self.start(errand, Job::Fetch(planned), now)
     }
 
     fn finish(&mut self, errand: Errand, answer: Result<Answer, Fault>, now: Now) -> Effects {
@@ -308,6 +308,15 @@ impl Machine {
         if self.waiting.take_if(is_over).is_some() {
             self.facts.failures = 0;
         }
+    }
+
+    /// Ends an errand that was told to stop between two jobs.
+    pub(super) fn stop(&mut self, errand: Errand, now: Now) -> Effects {
+        self.state = State::Idle;
+        let answer = |ticket| Effect::answer(ticket, Err(Fault::cancelled()));
+        let mut effects: Effects = errand.ticket.map(answer).into_iter().collect();
+        effects.extend(self.next_errand(now));
+        effects
     }
 
     pub(super) fn refuse(&mut self, errand: Errand, now: Now) -> Effects {
@@ -393,7 +402,7 @@ impl Machine {
         };
         match target {
             Some((release, _)) if self.recovered => {
-                self.start(errand, Job::Scan { release, quick: false })
+                self.start(errand, Job::Scan { release, quick: false }, now)
             }
             _ => self.begin(errand, now),
         }
