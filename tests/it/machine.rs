@@ -9,15 +9,17 @@ use modsync::disk::inventory::Scan;
 use modsync::disk::layout::Marker;
 use modsync::disk::plan::{Given, plan};
 use modsync::engine::facts::Facts;
-use modsync::engine::job::{Checked, Fetched, Found, Job, Outcome, Planned};
+use modsync::engine::job::{Checked, Fetched, Found, InTrash, Job, Outcome, Planned};
 use modsync::engine::machine::{Effect, Input, Machine, Now};
 use modsync::model::command::{Answer, Approval, Command};
 use modsync::model::fault::{Fault, FaultKind};
 use modsync::model::manifest::InfoHash;
 use modsync::model::pack::{PackConfig, Policy};
 use modsync::model::release::{Digest, Release};
-use modsync::model::report::{ApplyReport, Problem, ProblemKind, VerifyReport};
-use modsync::model::snapshot::{Phase, Progress};
+use modsync::model::report::{
+    ApplyReport, CleanReport, Problem, ProblemKind, RestoreReport, VerifyReport,
+};
+use modsync::model::snapshot::{Phase, Progress, Removed};
 use modsync::net::remote::Validators;
 use modsync::origin::metainfo;
 
@@ -369,6 +371,42 @@ fn a_rollback_that_was_refused_leaves_all_as_it_was() {
 }
 
 #[test]
+fn what_the_trash_no_longer_has_is_no_longer_offered() {
+    let removed = Some(Removed { entry: "e".to_owned(), files: 3 });
+    let all = InTrash { can_go_back: true, removed: removed.clone() };
+    let report = CleanReport { dry_run: false, moved: Vec::new(), trash: None };
+    let cleaned = |in_trash| Ok(Outcome::Cleaned { report: report.clone(), in_trash });
+    let restored = RestoreReport { restored: Vec::new(), in_the_way: Vec::new() };
+    let clean = || Command::Clean { dry_run: false };
+    let restore = |entry: &str| Command::Restore { entry: entry.to_owned() };
+    let refused = || Err(fault(FaultKind::Refused));
+    let nothing = (false, None);
+    for (command, end, offered) in [
+        (Command::Check, same_and(Some(InTrash::default())), nothing.clone()),
+        (Command::Check, same(), (true, removed.clone())),
+        (clean(), cleaned(Some(InTrash::default())), nothing.clone()),
+        (clean(), cleaned(None), (true, removed.clone())),
+        (
+            restore("e"),
+            Ok(Outcome::Restored { report: restored, in_trash: Some(InTrash::default()) }),
+            nothing,
+        ),
+        (restore("e"), refused(), (true, None)),
+        (restore("other"), refused(), (true, removed.clone())),
+        (Command::Rollback, Err(fault(FaultKind::NothingToRollBack)), (false, removed.clone())),
+    ] {
+        let mut pack = Pack::with_installed(1, false);
+        pack.command(clean());
+        pack.done(cleaned(Some(all.clone())));
+        let words = format!("{command:?} {end:?}");
+        pack.command(command);
+        pack.done(end);
+        let view = pack.machine.view(Progress::default(), None);
+        assert_eq!((view.can_go_back, view.removed), offered, "{words}");
+    }
+}
+
+#[test]
 fn a_withdrawn_release_does_not_come_back_from_the_folders_memory() {
     let mut pack = Pack::with_installed(2, false);
     pack.command(Command::Rollback);
@@ -591,10 +629,10 @@ fn a_rollback_that_a_crash_cut_off_still_holds_the_newer_release() {
     pack.done(Ok(Outcome::Recovered(Found {
         installed: Some(release(1)),
         went_back_from: Some(release(2)),
-        can_go_back: false,
         marker: Some(marker()),
         finished: Some(report(1)),
         changed: true,
+        ..Found::default()
     })));
     assert_eq!(pack.phase(), "current");
     assert_eq!(pack.machine.facts().held, Some(Digest([2; 32])));
@@ -790,12 +828,18 @@ fn found(number: u8) -> Result<Outcome, Fault> {
         release: Some(release(number)),
         validators: Some(Validators::default()),
         full: true,
+        in_trash: None,
     }))
 }
 
 fn same() -> Result<Outcome, Fault> {
-    let full = Some(Validators::default());
-    Ok(Outcome::Checked(Checked { release: None, validators: full, full: true }))
+    same_and(None)
+}
+
+/// The origin offers nothing new, and the trash was emptied.
+fn same_and(in_trash: Option<InTrash>) -> Result<Outcome, Fault> {
+    let validators = Some(Validators::default());
+    Ok(Outcome::Checked(Checked { release: None, validators, full: true, in_trash }))
 }
 
 fn planned(number: u8, guard: Option<Fault>) -> Arc<Planned> {
@@ -856,9 +900,11 @@ fn report(number: u8) -> ApplyReport {
 }
 
 fn applied(number: u8) -> Result<Outcome, Fault> {
-    Ok(Outcome::Applied { report: report(number), marker: marker(), can_go_back: true })
+    let in_trash = InTrash { can_go_back: true, removed: None };
+    Ok(Outcome::Applied { report: report(number), marker: marker(), in_trash })
 }
 
 fn rolled_back(to: u8, from: u8) -> Result<Outcome, Fault> {
-    Ok(Outcome::RolledBack { report: report(to), from: release(from), can_go_back: false })
+    let in_trash = InTrash::default();
+    Ok(Outcome::RolledBack { report: report(to), from: release(from), in_trash })
 }

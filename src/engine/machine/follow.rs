@@ -71,11 +71,11 @@ impl Machine {
                     self.fail(errand, Running::Fetch, Fault::bug("fetched without a plan"), now)
                 }
             },
-            Outcome::Applied { report, marker, can_go_back } => {
+            Outcome::Applied { report, marker, in_trash } => {
                 // What lay in the folder before the first release was there on purpose.
                 let clean = self.config.auto_clean && self.facts.installed.is_some();
                 self.changed();
-                self.facts.applied(&report, marker, can_go_back);
+                self.facts.applied(&report, marker, in_trash);
                 let release = report.release.clone();
                 errand.has_changed = true;
                 errand.applied = Some(report);
@@ -103,8 +103,9 @@ impl Machine {
                     effects
                 }
             }
-            Outcome::Cleaned(report) => {
+            Outcome::Cleaned { report, in_trash } => {
                 self.facts.cleaned(&report);
+                in_trash.into_iter().for_each(|found| self.facts.in_trash(found));
                 let mut effects = vec![Effect::Remember];
                 effects.extend(if errand.applied.is_some() {
                     self.finish_applied(errand, now)
@@ -114,22 +115,23 @@ impl Machine {
                 });
                 effects
             }
-            Outcome::RolledBack { report, from, can_go_back } => {
+            Outcome::RolledBack { report, from, in_trash } => {
                 self.changed();
                 errand.has_changed = true;
                 if let Some(waiting) = &mut self.waiting {
                     // An update that was wanted before is wanted no more.
                     waiting.goal = Goal::Follow { check: waiting.at_origin };
                 }
-                self.facts.rolled_back(&report, from, can_go_back);
+                self.facts.rolled_back(&report, from, in_trash);
                 let mut effects = vec![Effect::Remember];
                 effects.extend(self.finish(errand, Ok(Answer::RolledBack(report)), now));
                 effects
             }
             Outcome::Trash(entries) => self.finish(errand, Ok(Answer::Trash { entries }), now),
-            Outcome::Restored(report) => {
+            Outcome::Restored { report, in_trash } => {
                 self.prepared = None;
                 self.facts.extras = None;
+                in_trash.into_iter().for_each(|found| self.facts.in_trash(found));
                 let mut effects = vec![Effect::Remember];
                 effects.extend(self.finish(errand, Ok(Answer::Restored(report)), now));
                 effects
@@ -350,6 +352,13 @@ impl Machine {
         if errand.goal == Goal::Plan && failed == Running::Check && self.facts.offered.is_some() {
             tracing::error!("planning for the release that is known: {fault}");
             return self.after_check(errand, now);
+        }
+        // What the trash no longer has is no longer offered.
+        if fault.kind == FaultKind::NothingToRollBack {
+            self.facts.can_go_back = false;
+        }
+        if let (Goal::Restore { entry }, FaultKind::Refused) = (&errand.goal, fault.kind) {
+            self.facts.removed.take_if(|removed| removed.entry == *entry);
         }
         let at_origin = failed == Running::Check;
         let waits_here = self.waiting.as_ref().is_some_and(|waiting| !waiting.at_origin);
