@@ -63,6 +63,12 @@ pub fn list(root: &Root) -> Result<Vec<TrashEntry>, FsError> {
     Ok(entries)
 }
 
+/// How many files of an entry are there.
+pub fn count(root: &Root, id: &str) -> Result<u64, FsError> {
+    let journal = record_of(root, id)?;
+    Ok(journal.map(|journal| kept(root, &journal)).transpose()?.map_or(0, |kept| kept.len() as u64))
+}
+
 /// Puts the files of an entry back where nothing stands in their place. `None`: no such entry.
 pub fn restore(root: &Root, id: &str) -> Result<Option<RestoreReport>, FsError> {
     let Some(journal) = records(root)?.into_iter().find(|journal| journal.id == id) else {

@@ -11,8 +11,13 @@ pub type Ticket = u64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Goal {
     Recover,
-    /// What the clock asks for: look, and go as far as the settings allow.
-    Follow,
+    /// What the clock asks for: look, and go as far as the settings allow. The origin is asked when it
+    /// is time, or with `check` in any case.
+    Follow {
+        check: bool,
+    },
+    /// See whether what stood in the way in the folder is gone, and nothing more.
+    Look,
     Check,
     Plan,
     /// Make the folder equal to the newest release, `even_held` if the user went back from it.
@@ -40,13 +45,54 @@ pub(super) struct Errand {
     pub goal: Goal,
     pub ticket: Option<Ticket>,
     pub replans: u32,
+    /// Whether it was told to stop: it begins no further job.
+    pub is_stopped: bool,
+    /// Whether the origin has answered it.
+    pub has_checked: bool,
+    /// Whether it has read the folder.
+    pub has_looked: bool,
+    /// Whether it has changed the folder.
+    pub has_changed: bool,
     pub verified: Option<VerifyReport>,
     pub applied: Option<ApplyReport>,
 }
 
 impl Errand {
     pub fn new(goal: Goal, ticket: Option<Ticket>) -> Self {
-        Self { goal, ticket, replans: 0, verified: None, applied: None }
+        Self {
+            goal,
+            ticket,
+            replans: 0,
+            is_stopped: false,
+            has_checked: false,
+            has_looked: false,
+            has_changed: false,
+            verified: None,
+            applied: None,
+        }
+    }
+
+    /// Whether its end shows that a fault is over, and so ends the wait to try `waiting` again.
+    /// `at_origin`: the fault came of asking the origin.
+    pub fn settles(&self, waiting: &Goal, at_origin: bool) -> bool {
+        if at_origin {
+            return self.has_checked;
+        }
+        let is_of_kind = match &self.goal {
+            Goal::Follow { .. } => self.has_looked && matches!(waiting, Goal::Follow { .. }),
+            Goal::Look => matches!(waiting, Goal::Follow { .. }),
+            Goal::Update { .. } => matches!(waiting, Goal::Follow { .. } | Goal::Update { .. }),
+            Goal::Recover | Goal::Verify { repair: true } => self.goal == *waiting,
+            // What was wanted before is wanted no more.
+            Goal::Rollback => true,
+            Goal::Check
+            | Goal::Plan
+            | Goal::Verify { repair: false }
+            | Goal::Clean { .. }
+            | Goal::Trash
+            | Goal::Restore { .. } => false,
+        };
+        is_of_kind || self.has_changed
     }
 }
 
@@ -70,16 +116,20 @@ impl Goal {
     }
 
     /// What is tried again after a fault that passes; what only a person asks for is not. A cause on
-    /// this machine is no reason to ask the origin.
-    pub fn retried(&self, fault: FaultKind) -> Option<Self> {
-        let check = !matches!(fault.next(), Next::Watch(_));
+    /// this machine is no reason to ask the origin. `at_origin`: the fault came of asking it.
+    pub fn retried(&self, fault: FaultKind, at_origin: bool) -> Option<Self> {
         match self {
             Self::Recover => Some(Self::Recover),
-            // A repair that nobody can help with must not keep an update from being found.
-            Self::Follow | Self::Check | Self::Plan | Self::Verify { repair: true } => {
-                Some(Self::Follow)
+            // Only the origin has what was lost here.
+            Self::Verify { repair: true } if fault == FaultKind::StateDamaged => {
+                Some(Self::Follow { check: true })
+            }
+            Self::Verify { repair: true } => Some(Self::Verify { repair: true }),
+            Self::Follow { .. } | Self::Look | Self::Check | Self::Plan => {
+                Some(Self::Follow { check: at_origin || fault == FaultKind::StateDamaged })
             }
             Self::Update { approve, even_held, .. } => {
+                let check = !matches!(fault.next(), Next::Watch(_));
                 Some(Self::Update { check, approve: approve.clone(), even_held: *even_held })
             }
             Self::Verify { repair: false }
@@ -87,19 +137,6 @@ impl Goal {
             | Self::Rollback
             | Self::Trash
             | Self::Restore { .. } => None,
-        }
-    }
-
-    /// Whether reaching it ends the wait for another try after this fault.
-    pub fn settles(&self, fault: FaultKind) -> bool {
-        match self {
-            Self::Recover | Self::Follow | Self::Update { .. } | Self::Rollback => true,
-            Self::Verify { repair } => *repair,
-            Self::Check => matches!(
-                fault,
-                FaultKind::OriginUnreachable | FaultKind::OriginRefused | FaultKind::BadMetainfo
-            ),
-            Self::Plan | Self::Clean { .. } | Self::Trash | Self::Restore { .. } => false,
         }
     }
 }

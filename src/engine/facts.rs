@@ -4,11 +4,11 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{Checked, Found};
+use super::job::{Checked, Found, InTrash};
 use crate::disk::layout::Marker;
 use crate::model::release::{Digest, Release};
 use crate::model::report::{ApplyReport, CleanReport, Summary, VerifyReport, rfc3339};
-use crate::model::snapshot::{Question, Verdict};
+use crate::model::snapshot::{Question, Removed, Verdict};
 use crate::net::remote::Validators;
 
 /// The name of the record in a pack's state folder.
@@ -40,6 +40,8 @@ pub struct Facts {
     pub extras: Option<u64>,
     /// Whether the trash has the previous release.
     pub can_go_back: bool,
+    /// What the last clean moved to the trash, while it is there.
+    pub removed: Option<Removed>,
     /// Faults in a row, for the back-off.
     pub failures: u32,
 }
@@ -63,7 +65,7 @@ impl Facts {
     pub fn recovered(&mut self, found: Found) {
         self.marker = found.marker.or(self.marker.take());
         self.installed = found.installed;
-        self.can_go_back = found.can_go_back;
+        self.in_trash(found.in_trash);
         self.last_apply = found.finished.or(self.last_apply.take());
         // A release that the origin has withdrawn since is neither offered nor held.
         let published = self.origin.digest;
@@ -94,6 +96,9 @@ impl Facts {
         if let Some(validators) = checked.validators {
             self.origin.validators = validators;
         }
+        if let Some(in_trash) = checked.in_trash {
+            self.in_trash(in_trash);
+        }
         let Some(release) = checked.release else { return false };
         self.origin.digest = Some(release.digest);
         if self.offered.as_ref().is_some_and(|offered| offered.digest == release.digest) {
@@ -109,9 +114,9 @@ impl Facts {
         true
     }
 
-    pub fn applied(&mut self, report: &ApplyReport, marker: Marker, can_go_back: bool) {
+    pub fn applied(&mut self, report: &ApplyReport, marker: Marker, in_trash: InTrash) {
         self.marker = Some(marker);
-        self.can_go_back = can_go_back;
+        self.in_trash(in_trash);
         self.last_verify = None;
         self.installed = Some(report.release.clone());
         self.last_apply = Some(report.clone());
@@ -124,8 +129,8 @@ impl Facts {
     }
 
     /// The release the user went back from is held. What the origin offers is not forgotten for it.
-    pub fn rolled_back(&mut self, report: &ApplyReport, from: Release, can_go_back: bool) {
-        self.can_go_back = can_go_back;
+    pub fn rolled_back(&mut self, report: &ApplyReport, from: Release, in_trash: InTrash) {
+        self.in_trash(in_trash);
         self.last_verify = None;
         self.extras = None;
         self.installed = Some(report.release.clone());
@@ -150,6 +155,12 @@ impl Facts {
     pub fn cleaned(&mut self, report: &CleanReport) {
         let left = if report.dry_run { report.moved.len() } else { 0 };
         self.extras = Some(left as u64);
+    }
+
+    /// Takes in what the trash can give back.
+    pub fn in_trash(&mut self, found: InTrash) {
+        self.can_go_back = found.can_go_back;
+        self.removed = found.removed;
     }
 
     /// The mark that the folder must have: without one, nothing of ours can be lost there.

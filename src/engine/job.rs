@@ -10,6 +10,7 @@ use crate::model::release::Release;
 use crate::model::report::{
     ApplyReport, CleanReport, PlanReport, RestoreReport, TrashEntry, VerifyReport,
 };
+use crate::model::snapshot::Removed;
 use crate::net::remote::Validators;
 use crate::net::swarm::Arrived;
 
@@ -78,19 +79,35 @@ pub enum Outcome {
     Applied {
         report: ApplyReport,
         marker: Marker,
-        can_go_back: bool,
+        in_trash: InTrash,
     },
     /// Asked to stop in the middle; the journal stays.
     Interrupted,
     Verified(VerifyReport, Arc<Planned>),
-    Cleaned(CleanReport),
+    Cleaned {
+        report: CleanReport,
+        /// `None`: the trash is as it was.
+        in_trash: Option<InTrash>,
+    },
     RolledBack {
         report: ApplyReport,
         from: Release,
-        can_go_back: bool,
+        in_trash: InTrash,
     },
     Trash(Vec<TrashEntry>),
-    Restored(RestoreReport),
+    Restored {
+        report: RestoreReport,
+        in_trash: Option<InTrash>,
+    },
+}
+
+/// What the trash can give back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InTrash {
+    /// Whether it has the previous release.
+    pub can_go_back: bool,
+    /// What the last clean moved there.
+    pub removed: Option<Removed>,
 }
 
 /// What a look at the folder's own records brought.
@@ -99,7 +116,7 @@ pub struct Found {
     pub installed: Option<Release>,
     /// The release the user went back from to the installed one.
     pub went_back_from: Option<Release>,
-    pub can_go_back: bool,
+    pub in_trash: InTrash,
     pub marker: Option<Marker>,
     /// An apply that was cut off and is finished now.
     pub finished: Option<ApplyReport>,
@@ -115,4 +132,6 @@ pub struct Checked {
     pub validators: Option<Validators>,
     /// Whether the whole body was read.
     pub full: bool,
+    /// What is left in the trash, if it was emptied.
+    pub in_trash: Option<InTrash>,
 }

@@ -17,6 +17,7 @@ use super::job::{Fetched, Job, Outcome, Planned};
 use crate::model::command::{Answer, Command};
 use crate::model::fault::{Fault, Next};
 use crate::model::pack::PackConfig;
+use crate::model::release::Release;
 use crate::model::report::PlanReport;
 
 /// A server may answer "not modified" wrongly; the whole body is read at least this often.
@@ -81,6 +82,8 @@ struct Waiting {
     fault: Fault,
     until: SystemTime,
     goal: Goal,
+    /// Whether it came of asking the origin, and so has nothing to do with the folder.
+    at_origin: bool,
 }
 
 /// A plan, and its new content if that is complete.
@@ -88,6 +91,12 @@ struct Waiting {
 struct Prepared {
     planned: Arc<Planned>,
     fetched: Option<Arc<Fetched>>,
+}
+
+impl Prepared {
+    fn is_for(&self, release: &Release) -> bool {
+        self.planned.plan.release.digest == release.digest
+    }
 }
 
 /// One pack's state machine.
@@ -193,15 +202,22 @@ impl Machine {
             waiting.goal = Goal::Recover;
         }
         let mut effects = vec![Effect::Remember, Effect::answer(ticket, Ok(Answer::Done))];
-        match &self.state {
-            State::Busy {
-                errand,
-                running: Running::Check | Running::Scan | Running::Fetch,
-                ..
-            } if errand.ticket.is_none() => {
-                effects.push(Effect::Cancel);
+        // What was asked for and has not begun is no more wanted than what is under way.
+        let (stopped, left) = self.queue.drain(..).partition(|(_, command)| stops(command));
+        self.queue = left;
+        let stopped: VecDeque<(Ticket, Command)> = stopped;
+        let cancelled = |(ticket, _)| Effect::answer(ticket, Err(Fault::cancelled()));
+        effects.extend(stopped.into_iter().map(cancelled));
+        if let State::Busy { errand, running, .. } = &mut self.state {
+            match running {
+                // A change in the folder is finished.
+                Running::Apply | Running::Trash => {}
+                Running::Recover => errand.is_stopped = errand.goal != Goal::Recover,
+                Running::Check | Running::Scan | Running::Fetch | Running::Verify => {
+                    errand.is_stopped = true;
+                    effects.push(Effect::Cancel);
+                }
             }
-            State::Busy { .. } | State::Starting | State::Idle => {}
         }
         effects
     }
@@ -216,18 +232,21 @@ impl Machine {
         if let Some(waiting) = &self.waiting {
             // A clock set back must not keep us waiting for the difference.
             let too_far = now.time + Duration::from_hours(12) < waiting.until;
-            if waiting.until > now.time && !too_far {
+            if waiting.until <= now.time || too_far {
+                let goal = waiting.goal.clone();
+                return self.begin(Errand::new(goal, None), now);
+            }
+            // A repair that nobody can help with must not keep an update from being found.
+            if !matches!(waiting.goal, Goal::Verify { .. }) {
                 return Vec::new();
             }
-            let goal = waiting.goal.clone();
-            return self.begin(Errand::new(goal, None), now);
         }
         let Some(next) = self.next_check else { return Vec::new() };
         let too_far = now.time + self.config.check_interval.mul_f64(1.5) < next;
         if self.facts.paused || (next > now.time && !too_far) {
             return Vec::new();
         }
-        self.begin(Errand::new(Goal::Follow, None), now)
+        self.begin(Errand::new(Goal::Follow { check: false }, None), now)
     }
 
     fn reconfigured(&mut self, config: PackConfig, now: Now) -> Effects {
@@ -242,7 +261,7 @@ impl Machine {
             *next = (*next).min(now.time + self.config.check_interval);
         }
         if is_wanted_now && self.is_free() && self.next_check.is_some() {
-            return self.begin(Errand::new(Goal::Follow, None), now);
+            return self.begin(Errand::new(Goal::Follow { check: false }, None), now);
         }
         Vec::new()
     }
@@ -255,19 +274,27 @@ impl Machine {
         let job = match &errand.goal {
             _ if !self.recovered => Job::Recover,
             Goal::Recover => Job::Recover,
-            Goal::Follow if self.next_check.is_some_and(|next| next > now.time) => {
+            Goal::Follow { check: false } if self.next_check.is_some_and(|n| n > now.time) => {
                 return self.after_check(errand, now);
             }
-            Goal::Follow | Goal::Check | Goal::Plan | Goal::Update { check: true, .. } => {
+            Goal::Look => return self.look(errand, now),
+            Goal::Follow { .. } | Goal::Check | Goal::Plan | Goal::Update { check: true, .. } => {
                 self.check(now)
             }
             Goal::Update { check: false, .. } if self.facts.target(true).is_some() => {
                 return self.after_check(errand, now);
             }
             Goal::Update { check: false, .. } => self.check(now),
-            Goal::Verify { .. } => match self.facts.installed.clone() {
-                Some(release) => Job::Verify { release },
-                None => return self.refuse(errand, now),
+            Goal::Verify { repair } => match (self.facts.installed.clone(), &self.prepared) {
+                // Nobody asked anew: go on with what was found bad before the fault.
+                (Some(release), Some(prepared))
+                    if *repair && errand.ticket.is_none() && prepared.is_for(&release) =>
+                {
+                    let planned = Arc::clone(&prepared.planned);
+                    return self.carry_out(errand, planned, now);
+                }
+                (Some(release), _) => Job::Verify { release },
+                (None, _) => return self.refuse(errand, now),
             },
             Goal::Clean { dry_run } => match self.facts.installed.clone() {
                 Some(release) => Job::Clean { release, dry_run: *dry_run, automatic: false },
@@ -277,7 +304,7 @@ impl Machine {
             Goal::Trash => Job::Trash,
             Goal::Restore { entry } => Job::Restore { entry: entry.clone() },
         };
-        self.start(errand, job)
+        self.start(errand, job, now)
     }
 
     fn check(&self, now: Now) -> Job {
@@ -285,7 +312,10 @@ impl Machine {
         Job::Check { full: !self.facts.origin.read.is_some_and(fresh) }
     }
 
-    fn start(&mut self, errand: Errand, job: Job) -> Effects {
+    fn start(&mut self, errand: Errand, job: Job, now: Now) -> Effects {
+        if errand.is_stopped {
+            return self.stop(errand, now);
+        }
         let (running, planned) = match &job {
             Job::Recover => (Running::Recover, None),
             Job::Check { .. } => (Running::Check, None),
@@ -338,5 +368,22 @@ impl Machine {
             && !self.facts.paused
             && !changing
             && !repairing
+    }
+}
+
+/// Whether a pause stops it: all that looks and fetches, and nothing that was asked of the trash.
+fn stops(command: &Command) -> bool {
+    match command {
+        Command::Check
+        | Command::Plan
+        | Command::Sync
+        | Command::Apply { .. }
+        | Command::Verify { .. } => true,
+        Command::Clean { .. }
+        | Command::Rollback
+        | Command::Trash
+        | Command::Restore { .. }
+        | Command::Pause
+        | Command::Resume => false,
     }
 }

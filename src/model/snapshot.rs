@@ -84,6 +84,9 @@ pub struct PackView {
     pub extras: Option<u64>,
     /// Whether the previous release can be put back.
     pub can_go_back: bool,
+    /// What the last clean moved to the trash, while it is there.
+    #[serde(default)]
+    pub removed: Option<Removed>,
     /// Updates are applied without asking.
     pub auto_apply: bool,
     pub paused: bool,
@@ -96,6 +99,14 @@ pub struct Question {
     /// The plan that was shown; an approval holds for this one.
     pub plan: String,
     pub why: Fault,
+}
+
+/// Files that can be put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Where in the trash they are.
+    pub entry: String,
+    pub files: u64,
 }
 
 /// A path as text: one that is not Unicode is shown as well as it can be.

@@ -2,7 +2,7 @@
 
 use crate::model::command::{Approval, Command};
 use crate::model::fault::FaultKind;
-use crate::model::snapshot::{PackView, Phase, Progress, Question, Snapshot, Unit};
+use crate::model::snapshot::{PackView, Phase, Progress, Question, Removed, Snapshot, Unit};
 use crate::ui::text::{self, size};
 
 /// Windows shows no more of a tooltip, in UTF-16 units.
@@ -149,6 +149,7 @@ fn of_pack(pack: &PackView) -> Vec<Item> {
     };
     let may_clean = free && installed && pack.extras != Some(0);
     items.push(ask(&label, Command::Clean { dry_run: false }, may_clean));
+    items.push(put_back(pack, free));
     items.push(ask("Undo last update", Command::Rollback, free && pack.can_go_back));
     items.push(entry("Open folder", Action::OpenFolder(pack.name.clone()), has_folder(pack)));
     let wish = if pack.paused { Command::Resume } else { Command::Pause };
@@ -180,6 +181,19 @@ fn update(pack: &PackView, free: bool) -> Item {
         apply(pack),
         free && pack.offered.is_some(),
     )
+}
+
+/// Puts back what the last clean removed.
+fn put_back(pack: &PackView, free: bool) -> Item {
+    let label = match &pack.removed {
+        Some(removed) => format!("Put back {}", text::files(removed.files)),
+        None => "Put removed files back".to_owned(),
+    };
+    let entry_of = |removed: &Removed| removed.entry.clone();
+    let command =
+        Command::Restore { entry: pack.removed.as_ref().map(entry_of).unwrap_or_default() };
+    let action = Action::Ask(pack.name.clone(), command);
+    entry(&label, action, free && pack.removed.is_some())
 }
 
 /// Applies the offered release.

@@ -185,8 +185,8 @@ fn fault(old: &PackView, new: &PackView) -> Option<Notice> {
 
 fn recovered(old: &PackView, new: &PackView) -> Option<Notice> {
     trouble(old)?;
-    // Who pauses mends nothing, and one fault may follow another.
-    if new.fault.is_some() || new.paused {
+    // Who pauses mends nothing, and a fault or a question may follow.
+    if new.fault.is_some() || new.question.is_some() || new.paused {
         return None;
     }
     let title = format!("{}: back to normal", new.name);

@@ -154,6 +154,7 @@ fn the_menu_says_how_things_are() {
             "Verify files",
             "(Repair)",
             "(Remove extra files…)",
+            "(Put removed files back)",
             "(Undo last update)",
             "Open folder",
             "[ ] Pause",

@@ -9,15 +9,17 @@ use modsync::disk::inventory::Scan;
 use modsync::disk::layout::Marker;
 use modsync::disk::plan::{Given, plan};
 use modsync::engine::facts::Facts;
-use modsync::engine::job::{Checked, Fetched, Found, Job, Outcome, Planned};
+use modsync::engine::job::{Checked, Fetched, Found, InTrash, Job, Outcome, Planned};
 use modsync::engine::machine::{Effect, Input, Machine, Now};
 use modsync::model::command::{Answer, Approval, Command};
 use modsync::model::fault::{Fault, FaultKind};
 use modsync::model::manifest::InfoHash;
 use modsync::model::pack::{PackConfig, Policy};
 use modsync::model::release::{Digest, Release};
-use modsync::model::report::ApplyReport;
-use modsync::model::snapshot::{Phase, Progress};
+use modsync::model::report::{
+    ApplyReport, CleanReport, Problem, ProblemKind, RestoreReport, VerifyReport,
+};
+use modsync::model::snapshot::{Phase, Progress, Removed};
 use modsync::net::remote::Validators;
 use modsync::origin::metainfo;
 
@@ -208,6 +210,95 @@ fn a_paused_pack_does_nothing_by_itself_and_what_it_is_told() {
 }
 
 #[test]
+fn a_pause_stops_a_download_that_a_click_began_and_the_update_waits_for_another_click() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(found(2));
+    pack.done(scanned(2));
+    pack.command(Command::Apply { approve: Approval::None });
+    pack.done(scanned(2));
+    assert_eq!(pack.phase(), "fetching");
+    assert_eq!(pack.command(Command::Pause), ["stop seeding", "remember", "answer done", "cancel"]);
+    assert_eq!(pack.done(Err(Fault::cancelled())), ["remember", "answer cancelled"]);
+    assert_eq!(pack.phase(), "paused");
+    assert_eq!(pack.command(Command::Resume), ["seed", "remember", "answer done"]);
+    assert_eq!(pack.clock(), ["check"]);
+    assert_eq!(pack.done(same()), ["remember", "nothing"]);
+    assert_eq!(pack.phase(), "update available");
+}
+
+#[test]
+fn an_update_that_applies_itself_goes_on_after_a_pause_where_it_was() {
+    let mut pack = Pack::with_installed(1, true);
+    pack.clock();
+    pack.done(found(2));
+    pack.done(scanned(2));
+    pack.command(Command::Pause);
+    pack.done(Err(Fault::cancelled()));
+    pack.command(Command::Resume);
+    assert_eq!(pack.clock(), ["check"]);
+    assert_eq!(pack.done(same()), ["remember", "remember", "fetch"]);
+}
+
+#[test]
+fn a_pause_stops_what_was_asked_for_though_its_job_ends_well_before_it_hears_of_it() {
+    let sync = || Command::Sync;
+    let repair = || Command::Verify { repair: true };
+    for (command, done, end) in [
+        (sync(), vec![], found(2)),
+        (sync(), vec![found(2)], scanned(2)),
+        (sync(), vec![found(2), scanned(2)], fetched()),
+        (repair(), vec![], verified(1)),
+        (repair(), vec![verified(1)], fetched()),
+    ] {
+        let mut pack = Pack::with_installed(1, false);
+        pack.command(command);
+        done.into_iter().for_each(|done| drop(pack.done(done)));
+        assert_eq!(pack.command(Command::Pause).last().unwrap(), "cancel");
+        assert_eq!(pack.done(end).last().unwrap(), "answer cancelled");
+        assert_eq!(pack.phase(), "paused");
+    }
+}
+
+#[test]
+fn a_pause_finishes_a_change_that_is_under_way() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Sync);
+    pack.done(found(2));
+    pack.done(scanned(2));
+    pack.done(fetched());
+    assert_eq!(pack.phase(), "applying");
+    assert_eq!(pack.command(Command::Pause), ["remember", "answer done"]);
+    assert_eq!(pack.done(applied(2)), ["remember", "answer applied"]);
+    assert_eq!(pack.phase(), "paused");
+}
+
+#[test]
+fn a_pause_stops_what_waits_for_its_turn_and_not_what_is_asked_of_the_trash() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Check);
+    pack.command(Command::Sync);
+    pack.command(Command::Trash);
+    assert_eq!(
+        pack.command(Command::Pause),
+        ["stop seeding", "remember", "answer done", "answer cancelled", "cancel"]
+    );
+    let effects = pack.done(Err(Fault::cancelled()));
+    assert_eq!(effects, ["remember", "answer cancelled", "list trash"]);
+}
+
+#[test]
+fn a_paused_pack_still_does_what_it_is_told_afterwards() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Check);
+    pack.command(Command::Pause);
+    pack.command(Command::Sync);
+    assert_eq!(pack.done(Err(Fault::cancelled())), ["remember", "answer cancelled", "check full"]);
+    assert_eq!(pack.done(found(2)), ["remember", "scan 2"]);
+    assert_eq!(pack.done(scanned(2)), ["remember", "fetch"]);
+}
+
+#[test]
 fn commands_wait_for_each_other() {
     let mut pack = Pack::with_installed(1, false);
     assert_eq!(pack.command(Command::Check), ["check full"]);
@@ -280,6 +371,42 @@ fn a_rollback_that_was_refused_leaves_all_as_it_was() {
 }
 
 #[test]
+fn what_the_trash_no_longer_has_is_no_longer_offered() {
+    let removed = Some(Removed { entry: "e".to_owned(), files: 3 });
+    let all = InTrash { can_go_back: true, removed: removed.clone() };
+    let report = CleanReport { dry_run: false, moved: Vec::new(), trash: None };
+    let cleaned = |in_trash| Ok(Outcome::Cleaned { report: report.clone(), in_trash });
+    let restored = RestoreReport { restored: Vec::new(), in_the_way: Vec::new() };
+    let clean = || Command::Clean { dry_run: false };
+    let restore = |entry: &str| Command::Restore { entry: entry.to_owned() };
+    let refused = || Err(fault(FaultKind::Refused));
+    let nothing = (false, None);
+    for (command, end, offered) in [
+        (Command::Check, same_and(Some(InTrash::default())), nothing.clone()),
+        (Command::Check, same(), (true, removed.clone())),
+        (clean(), cleaned(Some(InTrash::default())), nothing.clone()),
+        (clean(), cleaned(None), (true, removed.clone())),
+        (
+            restore("e"),
+            Ok(Outcome::Restored { report: restored, in_trash: Some(InTrash::default()) }),
+            nothing,
+        ),
+        (restore("e"), refused(), (true, None)),
+        (restore("other"), refused(), (true, removed.clone())),
+        (Command::Rollback, Err(fault(FaultKind::NothingToRollBack)), (false, removed.clone())),
+    ] {
+        let mut pack = Pack::with_installed(1, false);
+        pack.command(clean());
+        pack.done(cleaned(Some(all.clone())));
+        let words = format!("{command:?} {end:?}");
+        pack.command(command);
+        pack.done(end);
+        let view = pack.machine.view(Progress::default(), None);
+        assert_eq!((view.can_go_back, view.removed), offered, "{words}");
+    }
+}
+
+#[test]
 fn a_withdrawn_release_does_not_come_back_from_the_folders_memory() {
     let mut pack = Pack::with_installed(2, false);
     pack.command(Command::Rollback);
@@ -326,6 +453,149 @@ fn a_vanished_folder_is_looked_for_again_by_itself() {
 }
 
 #[test]
+fn a_repair_that_misses_its_folder_waits_until_the_folder_is_back() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(same());
+    pack.command(Command::Verify { repair: true });
+    pack.done(Err(fault(FaultKind::FolderGone)));
+    for _ in 0..3 {
+        pack.wait(Duration::from_secs(30));
+        assert_eq!(pack.clock(), ["verify"]);
+        pack.done(Err(fault(FaultKind::FolderGone)));
+        assert_eq!(pack.fault(), Some(FaultKind::FolderGone));
+    }
+    pack.wait(Duration::from_secs(30));
+    assert_eq!(pack.clock(), ["verify"]);
+    pack.done(verified(0));
+    assert_eq!((pack.phase(), pack.fault()), ("current", None));
+}
+
+#[test]
+fn a_repair_goes_on_with_what_was_found_bad_and_is_over_when_it_is_applied() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(same());
+    pack.command(Command::Verify { repair: true });
+    assert_eq!(pack.done(verified(1)), ["stop seeding", "fetch"]);
+    assert_eq!(
+        pack.done(Err(fault(FaultKind::DiskFull))),
+        ["seed", "remember", "answer disk_full"]
+    );
+    pack.wait(Duration::from_secs(40));
+    assert_eq!(pack.clock(), ["stop seeding", "fetch"]);
+    pack.done(fetched());
+    pack.done(Err(fault(FaultKind::FileInUse)));
+    pack.wait(Duration::from_secs(30));
+    pack.clock();
+    assert_eq!(pack.done(installed(1)), ["remember", "apply"]);
+    assert_eq!(pack.fault(), Some(FaultKind::FileInUse));
+    pack.done(applied(1));
+    assert_eq!((pack.phase(), pack.fault()), ("current", None));
+}
+
+#[test]
+fn while_a_repair_waits_an_update_is_found_and_hides_nothing() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(same());
+    pack.command(Command::Verify { repair: true });
+    pack.done(verified(1));
+    pack.done(Err(fault(FaultKind::DiskFull)));
+    pack.wait(Duration::from_secs(570));
+    pack.clock();
+    pack.done(Err(fault(FaultKind::DiskFull)));
+    // The origin is asked before the repair is tried again.
+    pack.wait(Duration::from_secs(31));
+    assert_eq!(pack.clock(), ["check"]);
+    assert_eq!(pack.done(found(2)), ["remember", "scan 2"]);
+    pack.done(scanned(2));
+    assert_eq!((pack.phase(), pack.fault()), ("waiting", Some(FaultKind::DiskFull)));
+}
+
+#[test]
+fn a_plan_that_misses_its_folder_is_over_when_the_folder_was_seen() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.command(Command::Plan);
+    pack.done(same());
+    pack.done(Err(fault(FaultKind::FolderGone)));
+    for _ in 0..2 {
+        pack.wait(Duration::from_secs(30));
+        assert_eq!(pack.clock(), ["scan 1 quickly"]);
+        pack.done(Err(fault(FaultKind::FolderGone)));
+        assert_eq!(pack.fault(), Some(FaultKind::FolderGone));
+    }
+    // A person who looks for updates finds none, and no folder either.
+    pack.command(Command::Check);
+    assert_eq!(pack.done(same()), ["remember", "answer checked", "scan 1 quickly"]);
+    pack.done(Ok(Outcome::AsInstalled));
+    assert_eq!((pack.phase(), pack.fault()), ("current", None));
+}
+
+#[test]
+fn what_cannot_be_read_is_over_when_all_was_read_and_nothing_is_changed_for_it() {
+    let mut pack = Pack::with_installed(1, true);
+    pack.command(Command::Plan);
+    pack.done(same());
+    pack.done(Err(fault(FaultKind::AccessDenied)));
+    pack.wait(Duration::from_secs(30));
+    assert_eq!(pack.clock(), ["scan 1"]);
+    assert_eq!(pack.done(scanned(1)), ["remember", "nothing"]);
+    assert_eq!(pack.fault(), None);
+}
+
+#[test]
+fn an_origin_that_cannot_be_asked_hides_nothing_that_stands_in_the_way_here() {
+    let mut pack = Pack::with_installed(1, true);
+    pack.clock();
+    pack.done(found(2));
+    pack.done(Err(fault(FaultKind::FolderGone)));
+    pack.command(Command::Check);
+    pack.done(Err(fault(FaultKind::OriginUnreachable)));
+    assert_eq!(pack.fault(), Some(FaultKind::FolderGone));
+    pack.wait(Duration::from_mins(11));
+    assert_eq!(pack.clock(), ["check"]);
+    assert_eq!(pack.done(Err(fault(FaultKind::OriginUnreachable))), ["scan 2"]);
+    pack.done(Err(fault(FaultKind::FolderGone)));
+    assert_eq!(pack.fault(), Some(FaultKind::FolderGone));
+}
+
+#[test]
+fn an_update_that_waits_for_a_file_is_not_over_because_a_check_or_a_verification_went_well() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(found(2));
+    pack.done(scanned(2));
+    pack.command(Command::Apply { approve: Approval::None });
+    pack.done(scanned(2));
+    pack.done(fetched());
+    pack.done(Err(fault(FaultKind::FileInUse)));
+    pack.command(Command::Check);
+    pack.done(installed(1));
+    pack.done(same());
+    assert_eq!(pack.fault(), Some(FaultKind::FileInUse));
+    pack.command(Command::Verify { repair: true });
+    pack.done(verified(0));
+    assert_eq!(pack.fault(), Some(FaultKind::FileInUse));
+}
+
+#[test]
+fn an_origin_that_is_away_is_asked_again_before_it_counts_as_back() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(same());
+    pack.command(Command::Check);
+    pack.done(Err(fault(FaultKind::OriginUnreachable)));
+    pack.command(Command::Verify { repair: true });
+    pack.done(verified(0));
+    assert_eq!(pack.fault(), Some(FaultKind::OriginUnreachable));
+    pack.wait(Duration::from_mins(1));
+    assert_eq!(pack.clock(), ["check"]);
+    pack.done(same());
+    assert_eq!(pack.fault(), None);
+}
+
+#[test]
 fn a_fetch_without_peers_goes_on_later_without_reading_the_folder_again() {
     let mut pack = Pack::ready(true);
     pack.clock();
@@ -359,10 +629,10 @@ fn a_rollback_that_a_crash_cut_off_still_holds_the_newer_release() {
     pack.done(Ok(Outcome::Recovered(Found {
         installed: Some(release(1)),
         went_back_from: Some(release(2)),
-        can_go_back: false,
         marker: Some(marker()),
         finished: Some(report(1)),
         changed: true,
+        ..Found::default()
     })));
     assert_eq!(pack.phase(), "current");
     assert_eq!(pack.machine.facts().held, Some(Digest([2; 32])));
@@ -459,6 +729,12 @@ impl Pack {
         self.machine.on(input, now).iter().map(word).collect()
     }
 
+    /// What stands in the way.
+    fn fault(&self) -> Option<FaultKind> {
+        let view = self.machine.view(Progress::default(), None);
+        view.fault.map(|fault| fault.kind)
+    }
+
     fn phase(&self) -> &'static str {
         let phase: Phase = self.machine.view(Progress::default(), None).phase;
         phase.name()
@@ -552,12 +828,18 @@ fn found(number: u8) -> Result<Outcome, Fault> {
         release: Some(release(number)),
         validators: Some(Validators::default()),
         full: true,
+        in_trash: None,
     }))
 }
 
 fn same() -> Result<Outcome, Fault> {
-    let full = Some(Validators::default());
-    Ok(Outcome::Checked(Checked { release: None, validators: full, full: true }))
+    same_and(None)
+}
+
+/// The origin offers nothing new, and the trash was emptied.
+fn same_and(in_trash: Option<InTrash>) -> Result<Outcome, Fault> {
+    let validators = Some(Validators::default());
+    Ok(Outcome::Checked(Checked { release: None, validators, full: true, in_trash }))
 }
 
 fn planned(number: u8, guard: Option<Fault>) -> Arc<Planned> {
@@ -587,6 +869,20 @@ fn scanned_with_question(number: u8) -> Result<Outcome, Fault> {
     Ok(Outcome::Scanned(planned(number, Some(fault(FaultKind::MassRemoval)))))
 }
 
+fn verified(problems: usize) -> Result<Outcome, Fault> {
+    let problem = Problem { path: "a.txt".to_owned(), kind: ProblemKind::Corrupt };
+    let report = VerifyReport {
+        release: release(1),
+        files: 1,
+        problems: vec![problem; problems],
+        kept: Vec::new(),
+        extra: Vec::new(),
+        bad_bytes: 5,
+        repaired: None,
+    };
+    Ok(Outcome::Verified(report, planned(1, None)))
+}
+
 fn fetched() -> Result<Outcome, Fault> {
     let staged = Staged { files: BTreeMap::new(), unchanged: BTreeMap::new() };
     Ok(Outcome::Fetched(Fetched { staged, downloaded: 5, marker: marker() }))
@@ -604,9 +900,11 @@ fn report(number: u8) -> ApplyReport {
 }
 
 fn applied(number: u8) -> Result<Outcome, Fault> {
-    Ok(Outcome::Applied { report: report(number), marker: marker(), can_go_back: true })
+    let in_trash = InTrash { can_go_back: true, removed: None };
+    Ok(Outcome::Applied { report: report(number), marker: marker(), in_trash })
 }
 
 fn rolled_back(to: u8, from: u8) -> Result<Outcome, Fault> {
-    Ok(Outcome::RolledBack { report: report(to), from: release(from), can_go_back: false })
+    let in_trash = InTrash::default();
+    Ok(Outcome::RolledBack { report: report(to), from: release(from), in_trash })
 }

@@ -38,6 +38,7 @@ mod swarm;
 mod toast;
 mod torrents;
 mod transmission;
+mod trash;
 mod tree;
 mod views;
 mod wine;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use modsync::model::fault::{Fault, FaultKind};
-use modsync::model::snapshot::{PackView, Phase, Progress, Snapshot, Unit};
+use modsync::model::snapshot::{PackView, Phase, Progress, Removed, Snapshot, Unit};
 use modsync::ui::menu::{Icon, Item, Menu, menu, waiting as waiting_menu};
 
 use crate::views::{
@@ -25,6 +25,7 @@ Idle: ModSync / p: up to date
   Verify files = Ask("p", Verify { repair: false })
   (Repair) = Ask("p", Verify { repair: true })
   (Remove extra files…) = Ask("p", Clean { dry_run: false })
+  (Put removed files back) = Ask("p", Restore { entry: "" })
   (Undo last update) = Ask("p", Rollback)
   Open folder = OpenFolder("p")
   [ ] Pause = Ask("p", Pause)
@@ -45,6 +46,7 @@ fn a_pack_with_all_there_can_be_to_do() {
         last_verify: Some(verdict(3)),
         extras: Some(7),
         can_go_back: true,
+        removed: Some(Removed { entry: "e".to_owned(), files: 3 }),
         auto_apply: true,
         paused: true,
         ..offered("p")
@@ -61,6 +63,7 @@ UpdateAvailable: ModSync / p: update available, 412.0 MB
   Verify files = Ask("p", Verify { repair: false })
   Repair (3.0 MB) = Ask("p", Verify { repair: true })
   Remove extra files (7)… = Ask("p", Clean { dry_run: false })
+  Put back 3 files = Ask("p", Restore { entry: "e" })
   Undo last update = Ask("p", Rollback)
   Open folder = OpenFolder("p")
   [x] Pause = Ask("p", Resume)
@@ -88,6 +91,7 @@ NeedsAttention: ModSync / p: the new release removes 812 of 900 files
   Verify files = Ask("p", Verify { repair: false })
   (Repair) = Ask("p", Verify { repair: true })
   (Remove extra files…) = Ask("p", Clean { dry_run: false })
+  (Put removed files back) = Ask("p", Restore { entry: "" })
   (Undo last update) = Ask("p", Rollback)
   Open folder = OpenFolder("p")
   [ ] Pause = Ask("p", Pause)
@@ -123,6 +127,7 @@ NeedsAttention: ModSync / a: paused / b: the disk is full
     Verify files = Ask("a", Verify { repair: false })
     (Repair) = Ask("a", Verify { repair: true })
     (Remove extra files…) = Ask("a", Clean { dry_run: false })
+    (Put removed files back) = Ask("a", Restore { entry: "" })
     (Undo last update) = Ask("a", Rollback)
     Open folder = OpenFolder("a")
     [x] Pause = Ask("a", Resume)
@@ -136,6 +141,7 @@ NeedsAttention: ModSync / a: paused / b: the disk is full
     Verify files = Ask("b", Verify { repair: false })
     (Repair) = Ask("b", Verify { repair: true })
     (Remove extra files…) = Ask("b", Clean { dry_run: false })
+    (Put removed files back) = Ask("b", Restore { entry: "" })
     (Undo last update) = Ask("b", Rollback)
     Open folder = OpenFolder("b")
     [x] Pause = Ask("b", Resume)

@@ -136,6 +136,13 @@ fn that_it_is_over_is_told_once_and_only_when_all_is_well() {
     assert_eq!(brief(&told(&[full.clone(), pack("p"), pack("p")])), [normal]);
     let offline = waiting("p", FaultKind::OriginUnreachable, "the origin does not answer");
     assert_eq!(brief(&told(&[full.clone(), offline, pack("p")])), ["close p/fault"]);
+    assert_eq!(
+        brief(&told(&[full.clone(), asked("p")])),
+        [
+            "close p/fault",
+            "show p/update: you must decide [Remove 812 files and update, Keep them]"
+        ]
+    );
     // Who pauses mends nothing.
     let paused = PackView { paused: true, ..in_phase(Phase::Paused) };
     assert_eq!(brief(&told(&[full, paused, pack("p")])), ["close p/fault"]);

@@ -3,7 +3,7 @@
 
 use insta::assert_json_snapshot;
 use modsync::model::fault::FaultKind;
-use modsync::model::snapshot::{PackView, Phase, Seeding};
+use modsync::model::snapshot::{PackView, Phase, Removed, Seeding};
 use serde_json::{Value, json};
 
 use crate::control::ask;
@@ -23,6 +23,7 @@ fn a_pack_of_which_all_is_known_reads_so() {
         fault: Some(fault(FaultKind::DiskFull, "no connection")),
         extras: Some(7),
         can_go_back: true,
+        removed: Some(Removed { entry: "20261231T235959Z".to_owned(), files: 3 }),
         auto_apply: true,
         seeding: Some(Seeding { peers: 4, uploaded_bytes: 1000, rate: 10 }),
         ..asked("p")

@@ -27,6 +27,7 @@ pub fn pack(name: &str) -> PackView {
         fault: None,
         extras: Some(0),
         can_go_back: false,
+        removed: None,
         auto_apply: false,
         paused: false,
         seeding: None,

@@ -14,13 +14,13 @@ use crate::disk::layout::{self, LockedFolder, Marker};
 use crate::disk::plan::{self, Plan};
 use crate::disk::record::Loaded;
 use crate::disk::{apply, rollback, trash};
-use crate::engine::job::{Fetched, Found, Outcome, Planned};
+use crate::engine::job::{Fetched, Found, InTrash, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::Manifest;
 use crate::model::path::RelPath;
 use crate::model::release::Release;
 use crate::model::report::{ApplyReport, CleanReport, FileLine};
-use crate::model::snapshot::Unit;
+use crate::model::snapshot::{Removed, Unit};
 
 pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
     let (config, known) = (&context.config, context.facts.known_marker());
@@ -31,18 +31,20 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
     let is_damaged = baseline.is_none() && root.stat(layout::BASELINE)?.is_some();
     if !is_damaged && !journal::is_there(&root)? {
         // Nothing to mend: a look is enough, and works where nothing may be written.
-        let can_go_back = can_go_back(&root, baseline.as_ref())?;
+        let in_trash = in_trash(context, &root, baseline.as_ref(), None)?;
         let found = found(baseline, layout::marker(&root)?);
-        return Ok(Outcome::Recovered(Found { can_go_back, ..found }));
+        return Ok(Outcome::Recovered(Found { in_trash, ..found }));
     }
     let LockedFolder { root, marker, .. } = &layout::lock(&config.folder, known)?;
     let steps = |done| context.progress.set(done, 0, Unit::Steps);
     let recovered = apply::recover(root, &context.cancel, &steps)?;
     let changed = recovered != apply::Recovered::Nothing;
+    let mut cleaned = None;
     let finished = match recovered {
         apply::Recovered::Nothing => None,
         apply::Recovered::Finished(journal) => {
             tracing::info!(pack = config.name, "finished what was cut off");
+            cleaned = (journal.reason == Reason::Clean).then(|| journal.id.clone());
             report_of(&journal).filter(|_| journal.reason != Reason::Clean)
         }
         apply::Recovered::PutBack(_) => {
@@ -68,18 +70,36 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
             None
         }
     };
-    let can_go_back = can_go_back(root, baseline.as_ref())?;
+    let in_trash = in_trash(context, root, baseline.as_ref(), cleaned)?;
     let found = found(baseline, Some(marker.clone()));
-    Ok(Outcome::Recovered(Found { can_go_back, finished, changed, ..found }))
+    Ok(Outcome::Recovered(Found { in_trash, finished, changed, ..found }))
 }
 
-/// Whether the trash still has what a rollback needs first of all.
-fn can_go_back(root: &Root, baseline: Option<&Baseline>) -> Result<bool, Fault> {
+/// What the trash can give back: the previous release, and what was `cleaned` now or, as far as it is
+/// known, by the last clean.
+fn in_trash(
+    context: &Context,
+    root: &Root,
+    baseline: Option<&Baseline>,
+    cleaned: Option<String>,
+) -> Result<InTrash, Fault> {
     let undone = baseline.and_then(|baseline| baseline.applied_as.as_deref());
-    Ok(match undone {
-        Some(id) => trash::baseline_of(root, id)?.is_some(),
-        None => false,
-    })
+    let former = undone.map(|id| trash::baseline_of(root, id)).transpose()?.flatten();
+    let known = || context.facts.removed.as_ref().map(|removed| removed.entry.clone());
+    let removed = match cleaned.or_else(known) {
+        Some(entry) => Some(Removed { files: trash::count(root, &entry)?, entry }),
+        None => None,
+    };
+    let removed = removed.filter(|removed| removed.files > 0);
+    Ok(InTrash { can_go_back: former.is_some(), removed })
+}
+
+/// The same after a change that is done already: that nobody can tell is no reason to fail it.
+fn still_in_trash(context: &Context, root: &Root, cleaned: Option<String>) -> Option<InTrash> {
+    let baseline = baseline::peek(root).map_err(Fault::from);
+    let found = baseline.and_then(|b| in_trash(context, root, b.as_ref(), cleaned));
+    let unknown = |fault: &Fault| tracing::debug!("what is in the trash is not known: {fault}");
+    found.inspect_err(unknown).ok()
 }
 
 fn found(baseline: Option<Baseline>, marker: Option<Marker>) -> Found {
@@ -91,13 +111,12 @@ fn found(baseline: Option<Baseline>, marker: Option<Marker>) -> Found {
     }
 }
 
-/// Deletes what has been in the trash for too long.
-pub(super) fn empty_trash(context: &Context) -> Result<(), Fault> {
-    let known = context.facts.known_marker();
-    if known.is_some() {
-        expire_trash(context, &layout::lock(&context.config.folder, known)?.root);
-    }
-    Ok(())
+/// Deletes what has been in the trash for too long; what is left, if there is a trash.
+pub(super) fn empty_trash(context: &Context) -> Result<Option<InTrash>, Fault> {
+    let Some(known) = context.facts.known_marker() else { return Ok(None) };
+    let folder = layout::lock(&context.config.folder, Some(known))?;
+    expire_trash(context, &folder.root);
+    Ok(still_in_trash(context, &folder.root, None))
 }
 
 fn report_of(journal: &Journal) -> Option<ApplyReport> {
@@ -159,8 +178,8 @@ pub(super) fn apply_update(
         downloaded_bytes: fetched.downloaded,
         ..report_of(&journal).ok_or_else(|| Fault::bug("an update without a release"))?
     };
-    let can_go_back = can_go_back(root, Some(&next))?;
-    Ok(Outcome::Applied { report, marker: folder.marker.clone(), can_go_back })
+    let in_trash = in_trash(context, root, Some(&next), None)?;
+    Ok(Outcome::Applied { report, marker: folder.marker.clone(), in_trash })
 }
 
 /// Carries a journal out, with progress. `Some` when it was interrupted.
@@ -227,8 +246,12 @@ pub(super) fn clean(
     automatic: bool,
 ) -> Result<Outcome, Fault> {
     let known = context.facts.known_marker();
+    let untouched = |moved| {
+        let report = CleanReport { dry_run, moved, trash: None };
+        Ok(Outcome::Cleaned { report, in_trash: None })
+    };
     let Some(root) = layout::look(&context.config.folder, known)? else {
-        return Ok(Outcome::Cleaned(CleanReport { dry_run, moved: Vec::new(), trash: None }));
+        return untouched(Vec::new());
     };
     let manifest = read_torrent(&torrent_of(context, Some(&root), &release)?)?;
     let inventory = inventory::list(&root, &context.cancel)?;
@@ -242,10 +265,10 @@ pub(super) fn clean(
     if too_many {
         let name = &context.config.name;
         tracing::warn!(pack = name, "{} extra files stay: `modsync clean` moves them", moved.len());
-        return Ok(Outcome::Cleaned(CleanReport { dry_run, moved: Vec::new(), trash: None }));
+        return untouched(Vec::new());
     }
     if dry_run || moved.is_empty() {
-        return Ok(Outcome::Cleaned(CleanReport { dry_run, moved, trash: None }));
+        return untouched(moved);
     }
     let folder = layout::lock(&context.config.folder, known)?;
     let now = SystemTime::now();
@@ -264,7 +287,8 @@ pub(super) fn clean(
         return Ok(outcome);
     }
     expire_trash(context, &folder.root);
-    Ok(Outcome::Cleaned(CleanReport { dry_run, moved, trash: Some(id) }))
+    let in_trash = still_in_trash(context, &folder.root, Some(id.clone()));
+    Ok(Outcome::Cleaned { report: CleanReport { dry_run, moved, trash: Some(id) }, in_trash })
 }
 
 pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
@@ -320,9 +344,9 @@ pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
         return Ok(outcome);
     }
     let report = report_of(&journal).ok_or_else(|| Fault::bug("a rollback without a release"))?;
-    let can_go_back = can_go_back(root, Some(&next))?;
+    let in_trash = in_trash(context, root, Some(&next), None)?;
     let from = next.went_back_from.unwrap_or(current.release);
-    Ok(Outcome::RolledBack { report, from, can_go_back })
+    Ok(Outcome::RolledBack { report, from, in_trash })
 }
 
 pub(super) fn list_trash(context: &Context) -> Result<Outcome, Fault> {
@@ -333,12 +357,13 @@ pub(super) fn list_trash(context: &Context) -> Result<Outcome, Fault> {
 
 pub(super) fn restore(context: &Context, entry: &str) -> Result<Outcome, Fault> {
     let folder = layout::lock(&context.config.folder, context.facts.known_marker())?;
-    let report = trash::restore(&folder.root, entry)?;
-    report.map(Outcome::Restored).ok_or_else(|| {
-        Fault::new(
+    let Some(report) = trash::restore(&folder.root, entry)? else {
+        return Err(Fault::new(
             FaultKind::Refused,
             format!("there is no `{entry}` in the trash"),
             "`modsync trash` lists what is there.",
-        )
-    })
+        ));
+    };
+    let in_trash = still_in_trash(context, &folder.root, None);
+    Ok(Outcome::Restored { report, in_trash })
 }

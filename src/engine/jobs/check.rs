@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Context, change, kept_torrent, read_torrent};
 use crate::disk::fs::Root;
-use crate::engine::job::{Checked, Outcome};
+use crate::engine::job::{Checked, InTrash, Outcome};
 use crate::model::fault::Fault;
 use crate::model::release::{Digest, Release};
 use crate::net::http;
@@ -32,16 +32,21 @@ pub(super) async fn check(context: &Context, full: bool) -> Result<Outcome, Faul
     let body = remote::fetch(&context.http, url, condition).await.map_err(|e| e.fault(url))?;
     let (bytes, validators) = match body {
         Body::Unchanged => {
-            return Ok(Outcome::Checked(Checked { release: None, validators: None, full: false }));
+            return Ok(Outcome::Checked(Checked {
+                release: None,
+                validators: None,
+                full: false,
+                in_trash: None,
+            }));
         }
         Body::Bytes { bytes, validators } => (bytes, validators),
     };
     // The body is read once a day: a good time to empty the trash as well.
-    empty_trash(context).await;
+    let in_trash = empty_trash(context).await;
     let digest = Digest(Sha256::digest(&bytes).into());
     let validators = Some(validators);
     if published == Some(digest) && !lost {
-        return Ok(Outcome::Checked(Checked { release: None, validators, full: true }));
+        return Ok(Outcome::Checked(Checked { release: None, validators, full: true, in_trash }));
     }
     let state = Arc::clone(&context.state);
     let release = spawn_blocking(move || accept(&state, digest, &bytes))
@@ -51,16 +56,17 @@ pub(super) async fn check(context: &Context, full: bool) -> Result<Outcome, Faul
             what: format!("{}: {}", http::shown(url), fault.what),
             ..fault
         })?;
-    Ok(Outcome::Checked(Checked { release: Some(release), validators, full: true }))
+    Ok(Outcome::Checked(Checked { release: Some(release), validators, full: true, in_trash }))
 }
 
 /// That the trash could not be emptied is no reason to fail a check.
-async fn empty_trash(context: &Context) {
+async fn empty_trash(context: &Context) -> Option<InTrash> {
     let context = context.clone();
     let emptied = spawn_blocking(move || change::empty_trash(&context)).await;
-    if let Ok(Err(fault)) = emptied {
+    emptied.ok()?.unwrap_or_else(|fault| {
         tracing::debug!("the trash was not emptied: {fault}");
-    }
+        None
+    })
 }
 
 /// Takes a `.torrent` if every rule allows it, and keeps it.

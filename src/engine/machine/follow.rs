@@ -28,6 +28,7 @@ impl Machine {
             Outcome::Recovered(found) => {
                 self.recovered = true;
                 self.was_ready = true;
+                errand.has_looked = true;
                 if found.finished.is_some() {
                     self.changed();
                 } else if found.changed {
@@ -43,15 +44,20 @@ impl Machine {
                 effects
             }
             Outcome::Checked(checked) => {
+                errand.has_checked = true;
                 self.checked(checked, now);
                 let mut effects = vec![Effect::Remember];
                 effects.extend(self.after_check(errand, now));
                 effects
             }
             Outcome::AsInstalled => {
+                errand.has_looked = true;
                 self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now)
             }
-            Outcome::Scanned(planned) => self.scanned(errand, planned, now),
+            Outcome::Scanned(planned) => {
+                errand.has_looked = true;
+                self.scanned(errand, planned, now)
+            }
             Outcome::Fetched(fetched) => match planned {
                 Some(planned) => {
                     let fetched = Arc::new(fetched);
@@ -59,22 +65,23 @@ impl Machine {
                         planned: Arc::clone(&planned),
                         fetched: Some(Arc::clone(&fetched)),
                     });
-                    self.start(errand, Job::Apply(planned, fetched))
+                    self.start(errand, Job::Apply(planned, fetched), now)
                 }
                 None => {
                     self.fail(errand, Running::Fetch, Fault::bug("fetched without a plan"), now)
                 }
             },
-            Outcome::Applied { report, marker, can_go_back } => {
+            Outcome::Applied { report, marker, in_trash } => {
                 // What lay in the folder before the first release was there on purpose.
                 let clean = self.config.auto_clean && self.facts.installed.is_some();
                 self.changed();
-                self.facts.applied(&report, marker, can_go_back);
+                self.facts.applied(&report, marker, in_trash);
                 let release = report.release.clone();
+                errand.has_changed = true;
                 errand.applied = Some(report);
                 let mut effects = vec![Effect::Remember];
                 effects.extend(if clean {
-                    self.start(errand, Job::Clean { release, dry_run: false, automatic: true })
+                    self.start(errand, Job::Clean { release, dry_run: false, automatic: true }, now)
                 } else {
                     self.finish_applied(errand, now)
                 });
@@ -88,8 +95,7 @@ impl Machine {
                 let repair = errand.goal == Goal::Verify { repair: true };
                 if repair && !report.problems.is_empty() {
                     errand.verified = Some(report);
-                    self.prepared = None;
-                    self.start(errand, Job::Fetch(planned))
+                    self.carry_out(errand, planned, now)
                 } else {
                     self.facts.verified(&report, now.time);
                     let mut effects = vec![Effect::Remember];
@@ -97,8 +103,9 @@ impl Machine {
                     effects
                 }
             }
-            Outcome::Cleaned(report) => {
+            Outcome::Cleaned { report, in_trash } => {
                 self.facts.cleaned(&report);
+                in_trash.into_iter().for_each(|found| self.facts.in_trash(found));
                 let mut effects = vec![Effect::Remember];
                 effects.extend(if errand.applied.is_some() {
                     self.finish_applied(errand, now)
@@ -108,17 +115,23 @@ impl Machine {
                 });
                 effects
             }
-            Outcome::RolledBack { report, from, can_go_back } => {
+            Outcome::RolledBack { report, from, in_trash } => {
                 self.changed();
-                self.facts.rolled_back(&report, from, can_go_back);
+                errand.has_changed = true;
+                if let Some(waiting) = &mut self.waiting {
+                    // An update that was wanted before is wanted no more.
+                    waiting.goal = Goal::Follow { check: waiting.at_origin };
+                }
+                self.facts.rolled_back(&report, from, in_trash);
                 let mut effects = vec![Effect::Remember];
                 effects.extend(self.finish(errand, Ok(Answer::RolledBack(report)), now));
                 effects
             }
             Outcome::Trash(entries) => self.finish(errand, Ok(Answer::Trash { entries }), now),
-            Outcome::Restored(report) => {
+            Outcome::Restored { report, in_trash } => {
                 self.prepared = None;
                 self.facts.extras = None;
+                in_trash.into_iter().for_each(|found| self.facts.in_trash(found));
                 let mut effects = vec![Effect::Remember];
                 effects.extend(self.finish(errand, Ok(Answer::Restored(report)), now));
                 effects
@@ -163,23 +176,25 @@ impl Machine {
                 let mut effects = self.finish(errand, Ok(Answer::Checked(report)), now);
                 if self.next_check.is_some() && self.is_free() {
                     // What a user asked for was found as well as if nobody had asked.
-                    effects.extend(self.begin(Errand::new(Goal::Follow, None), now));
+                    effects
+                        .extend(self.begin(Errand::new(Goal::Follow { check: false }, None), now));
                 }
                 return effects;
             }
-            Goal::Follow => {
+            Goal::Follow { .. } => {
                 let news = self.facts.offered.is_some() && !self.facts.is_held();
                 let asked = self.question.is_some();
                 let planned = self.facts.summary.is_some()
                     && self.facts.question.is_none()
                     && !self.config.auto_apply;
                 if !news || asked || planned || self.facts.paused {
-                    return self.finish(errand, Ok(Answer::Done), now);
+                    return self.look(errand, now);
                 }
                 self.facts.target(false)
             }
             Goal::Update { even_held, .. } => self.facts.target(*even_held),
             Goal::Plan
+            | Goal::Look
             | Goal::Recover
             | Goal::Verify { .. }
             | Goal::Clean { .. }
@@ -190,23 +205,47 @@ impl Machine {
         let Some((release, quick)) = target else {
             return self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now);
         };
-        let is_of_release = |p: &Prepared| p.planned.plan.release.digest == release.digest;
         match &self.prepared {
             // Nobody asked anew: go on with what was worked out before the fault.
-            Some(prepared) if errand.ticket.is_none() && is_of_release(prepared) => {
+            Some(prepared) if errand.ticket.is_none() && prepared.is_for(&release) => {
                 let planned = Arc::clone(&prepared.planned);
                 self.scanned(errand, planned, now)
             }
             _ => {
                 let quick = quick && errand.goal != Goal::Plan;
-                self.start(errand, Job::Scan { release, quick })
+                self.start(errand, Job::Scan { release, quick }, now)
             }
+        }
+    }
+
+    /// Reads the folder if a fault there may be over, and changes nothing.
+    pub(super) fn look(&mut self, errand: Errand, now: Now) -> Effects {
+        let waiting = self.waiting.as_ref().filter(|waiting| {
+            let is_ours = matches!(waiting.goal, Goal::Follow { .. });
+            is_ours && !waiting.at_origin && !errand.has_looked
+        });
+        let Some(kind) = waiting.map(|waiting| waiting.fault.kind) else {
+            return self.finish(errand, Ok(Answer::Done), now);
+        };
+        // Of a folder that was away it is enough that it is there.
+        let quick = matches!(kind, FaultKind::FolderGone | FaultKind::FolderBusy);
+        let installed = self.facts.installed.clone().filter(|_| quick);
+        let release = installed.or_else(|| self.facts.target(true).map(|(release, _)| release));
+        let errand = Errand { goal: Goal::Look, ..errand };
+        match release {
+            Some(release) => self.start(errand, Job::Scan { release, quick }, now),
+            None => self.finish(errand, Ok(Answer::Done), now),
         }
     }
 
     fn scanned(&mut self, errand: Errand, planned: Arc<Planned>, now: Now) -> Effects {
         let report = &planned.report;
         self.facts.extras = Some(report.extra.len() as u64);
+        if errand.goal == Goal::Look {
+            let mut effects = vec![Effect::Remember];
+            effects.extend(self.finish(errand, Ok(Answer::Done), now));
+            return effects;
+        }
         let is_offered =
             self.facts.offered.as_ref().is_some_and(|o| o.digest == report.release.digest);
         if is_offered {
@@ -223,7 +262,8 @@ impl Machine {
             effects.extend(self.finish(errand, Ok(Answer::Planned(report.clone())), now));
             return effects;
         }
-        if errand.goal == Goal::Follow && guard.is_none() && !self.config.auto_apply {
+        let follows = matches!(errand.goal, Goal::Follow { .. });
+        if follows && guard.is_none() && !self.config.auto_apply {
             effects.extend(self.finish(errand, Ok(Answer::Done), now));
             return effects;
         }
@@ -235,25 +275,25 @@ impl Machine {
             _ if planned.plan.is_empty() && installed == Some(report.release.digest) => {
                 self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now)
             }
-            _ => self.carry_out(errand, planned),
+            _ => self.carry_out(errand, planned, now),
         });
         effects
     }
 
     /// Fetches, or applies at once what an earlier try has fetched.
-    fn carry_out(&mut self, errand: Errand, planned: Arc<Planned>) -> Effects {
+    pub(super) fn carry_out(&mut self, errand: Errand, planned: Arc<Planned>, now: Now) -> Effects {
         let fetched = self.prepared.as_ref().filter(|p| Arc::ptr_eq(&p.planned, &planned));
         if let Some(fetched) = fetched.and_then(|p| p.fetched.clone()) {
-            return self.start(errand, Job::Apply(planned, fetched));
+            return self.start(errand, Job::Apply(planned, fetched), now);
         }
         self.prepared = Some(Prepared { planned: Arc::clone(&planned), fetched: None });
-        self.start(errand, Job::Fetch(planned))
+        self.start(errand, Job::Fetch(planned), now)
     }
 
     fn finish(&mut self, errand: Errand, answer: Result<Answer, Fault>, now: Now) -> Effects {
         self.state = State::Idle;
         let mut effects = Vec::new();
-        self.settle(&errand.goal);
+        self.settle(&errand);
         if let Some(ticket) = errand.ticket {
             effects.push(Effect::answer(ticket, answer));
         }
@@ -262,16 +302,29 @@ impl Machine {
     }
 
     /// A goal that was reached, or cannot be, ends the wait for another try at it.
-    fn settle(&mut self, goal: &Goal) {
-        if self.waiting.take_if(|waiting| goal.settles(waiting.fault.kind)).is_some() {
+    fn settle(&mut self, errand: &Errand) {
+        let is_over = |waiting: &mut Waiting| {
+            let is_done = waiting.goal == Goal::Recover && self.recovered;
+            is_done || errand.settles(&waiting.goal, waiting.at_origin)
+        };
+        if self.waiting.take_if(is_over).is_some() {
             self.facts.failures = 0;
         }
+    }
+
+    /// Ends an errand that was told to stop between two jobs.
+    pub(super) fn stop(&mut self, errand: Errand, now: Now) -> Effects {
+        self.state = State::Idle;
+        let answer = |ticket| Effect::answer(ticket, Err(Fault::cancelled()));
+        let mut effects: Effects = errand.ticket.map(answer).into_iter().collect();
+        effects.extend(self.next_errand(now));
+        effects
     }
 
     pub(super) fn refuse(&mut self, errand: Errand, now: Now) -> Effects {
         let fault = nothing_installed(&self.config.name);
         self.state = State::Idle;
-        self.settle(&errand.goal);
+        self.settle(&errand);
         let mut effects: Effects =
             errand.ticket.map(|ticket| Effect::answer(ticket, Err(fault))).into_iter().collect();
         effects.extend(self.next_errand(now));
@@ -300,17 +353,36 @@ impl Machine {
             tracing::error!("planning for the release that is known: {fault}");
             return self.after_check(errand, now);
         }
+        // What the trash no longer has is no longer offered.
+        if fault.kind == FaultKind::NothingToRollBack {
+            self.facts.can_go_back = false;
+        }
+        if let (Goal::Restore { entry }, FaultKind::Refused) = (&errand.goal, fault.kind) {
+            self.facts.removed.take_if(|removed| removed.entry == *entry);
+        }
+        let at_origin = failed == Running::Check;
+        let waits_here = self.waiting.as_ref().is_some_and(|waiting| !waiting.at_origin);
+        if matches!(errand.goal, Goal::Follow { .. }) && at_origin && waits_here {
+            // What stands in the way here may be over, whatever the origin does.
+            tracing::warn!("the origin is asked again later: {fault}");
+            let wait = backoff::delay(&fault, 1, now.dice).unwrap_or(self.config.check_interval);
+            self.next_check = self.next_check.map(|_| now.time + wait);
+            return self.after_check(errand, now);
+        }
         if fault.kind.next() == Next::Ask {
             return self.ask(errand, fault, None, now);
         }
         self.facts.failures = self.facts.failures.saturating_add(1);
         self.state = State::Idle;
         // What a change left half done is finished even when nothing else is tried again.
-        let goal = errand.goal.retried(fault.kind).filter(|_| !self.facts.paused);
-        let goal = goal.or((!self.recovered).then_some(Goal::Recover));
+        let goal = errand.goal.retried(fault.kind, at_origin).filter(|_| !self.facts.paused);
+        // A question that the origin did not answer hides nothing that stands in the way here.
+        let hides = at_origin && waits_here && matches!(errand.goal, Goal::Check | Goal::Plan);
+        let goal = goal.filter(|_| !hides).or((!self.recovered).then_some(Goal::Recover));
         let wait = backoff::delay(&fault, self.facts.failures, now.dice);
         if let (Some(wait), Some(goal)) = (wait, goal) {
-            self.waiting = Some(Waiting { fault: fault.clone(), until: now.time + wait, goal });
+            let until = now.time + wait;
+            self.waiting = Some(Waiting { fault: fault.clone(), until, goal, at_origin });
         }
         if fault.kind == FaultKind::Cancelled {
             self.facts.failures -= 1;
@@ -326,8 +398,9 @@ impl Machine {
     fn begin_again(&mut self, errand: Errand, now: Now) -> Effects {
         let target = match errand.goal {
             Goal::Update { even_held, .. } => self.facts.target(even_held),
-            Goal::Follow => self.facts.target(false),
+            Goal::Follow { .. } => self.facts.target(false),
             Goal::Recover
+            | Goal::Look
             | Goal::Check
             | Goal::Plan
             | Goal::Verify { .. }
@@ -338,7 +411,7 @@ impl Machine {
         };
         match target {
             Some((release, _)) if self.recovered => {
-                self.start(errand, Job::Scan { release, quick: false })
+                self.start(errand, Job::Scan { release, quick: false }, now)
             }
             _ => self.begin(errand, now),
         }
@@ -346,7 +419,7 @@ impl Machine {
 
     fn ask(&mut self, errand: Errand, fault: Fault, plan: Option<PlanReport>, now: Now) -> Effects {
         self.state = State::Idle;
-        self.settle(&errand.goal);
+        self.settle(&errand);
         self.question = Some((fault.clone(), plan.map(Arc::new)));
         let mut effects = vec![Effect::Remember];
         if let Some(ticket) = errand.ticket {

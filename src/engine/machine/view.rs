@@ -23,6 +23,7 @@ impl Machine {
             fault: self.waiting.as_ref().map(|waiting| waiting.fault.clone()),
             extras: self.facts.extras,
             can_go_back: self.facts.can_go_back,
+            removed: self.facts.removed.clone(),
             auto_apply: self.config.auto_apply,
             paused: self.facts.paused,
             seeding,
