@@ -271,8 +271,9 @@ impl App {
     fn ask(&mut self, pack: String, command: Command) {
         let handle = self.handle.clone();
         self.errands.spawn(async move {
+            let before = handle.snapshot();
             let answer = handle.send(&pack, command.clone()).await;
-            reply(&pack, &command, &answer)
+            reply(&pack, &command, &answer, &before, &handle.snapshot())
         });
     }
 

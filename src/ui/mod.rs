@@ -11,7 +11,7 @@ pub mod notices;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod platform;
-mod reply;
+pub mod reply;
 mod signal;
 mod start;
 mod text;

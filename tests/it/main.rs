@@ -30,6 +30,7 @@ mod origin_server;
 mod place;
 mod refusals;
 mod replies;
+mod reply;
 mod rules;
 mod swarm;
 mod toast;
