@@ -93,6 +93,13 @@ pub struct PackView {
     pub seeding: Option<Seeding>,
 }
 
+impl PackView {
+    /// Whether a release waits to be applied, and the user did not go back from it.
+    pub fn has_update(&self) -> bool {
+        self.offered.is_some() && !self.held
+    }
+}
+
 /// What a person must decide before a plan is carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {

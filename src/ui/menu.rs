@@ -265,6 +265,7 @@ pub fn headline(pack: &PackView) -> String {
         Phase::Applying { progress } => how_far("updating", progress),
         Phase::Verifying { progress } => how_far("verifying", progress),
         Phase::Waiting { fault, .. } | Phase::Blocked { fault, .. } => fault.what.clone(),
+        Phase::Paused if pack.has_update() => "paused, update available".to_owned(),
         Phase::Paused => "paused".to_owned(),
     };
     format!("{}: {doing}", pack.name)
@@ -326,7 +327,7 @@ fn icon(pack: &PackView) -> Icon {
         Phase::Paused => Icon::Paused,
         // A look every few minutes shall not make the icon blink.
         Phase::Starting | Phase::Checking | Phase::Current | Phase::Waiting { .. } => {
-            match (pack.paused, pack.offered.is_some() && !pack.held) {
+            match (pack.paused, pack.has_update()) {
                 (_, true) => Icon::UpdateAvailable,
                 (true, false) => Icon::Paused,
                 (false, false) => Icon::Idle,

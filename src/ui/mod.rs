@@ -12,7 +12,7 @@ mod open;
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod platform;
-mod reply;
+pub mod reply;
 mod signal;
 mod start;
 mod text;

@@ -11,9 +11,9 @@ use crate::ui::menu::{self, Action};
 use crate::ui::text::{self, capital, size};
 
 /// The life of an update: found, decided, applied. One notice, replaced in its place.
-const UPDATE: &str = "update";
+pub(super) const UPDATE: &str = "update";
 const VERIFY: &str = "verify";
-const FAULT: &str = "fault";
+pub(super) const FAULT: &str = "fault";
 /// Of no pack.
 const SETTINGS: &str = "settings";
 
@@ -64,7 +64,7 @@ fn settings(old: &Snapshot, new: &Snapshot) -> Option<Change> {
         Change::Show(Notice {
             key: SETTINGS.to_owned(),
             title: "ModSync: the settings have a mistake".to_owned(),
-            body: format!("{}. {}", capital(&fault.what), fault.hint),
+            body: sentences(fault),
             offers: vec![("Edit settings".to_owned(), Some(Action::EditSettings))],
             click: Some(Action::EditSettings),
             stays: true,
@@ -99,40 +99,50 @@ fn of_pack(old: &PackView, new: &PackView, kinds: NoticeKinds) -> Vec<Change> {
 }
 
 fn update(old: &PackView, new: &PackView) -> Option<Notice> {
-    let summary = new.summary.filter(|_| new.question.is_none() && !new.held)?;
+    new.summary.filter(|_| new.question.is_none() && !new.held)?;
     let was_told = old.summary.is_some() && old.question.is_none() && offer(old) == offer(new);
-    if new.auto_apply || was_told {
-        return None;
+    if new.auto_apply || was_told { None } else { waits(new) }
+}
+
+fn decision(old: &PackView, new: &PackView) -> Option<Notice> {
+    let is_new = new.question.is_some() && old.question != new.question;
+    is_new.then(|| waits(new)).flatten()
+}
+
+/// The update that waits for the user's word, whether they were told of it or not.
+pub(super) fn waits(pack: &PackView) -> Option<Notice> {
+    if let Some(question) = &pack.question {
+        let removed = pack.summary.map_or(0, |summary| summary.removed);
+        return Some(Notice {
+            title: format!("{}: you must decide", pack.name),
+            body: sentences(&question.why),
+            offers: vec![
+                (menu::approval(removed), Some(menu::approve(pack, question))),
+                ("Keep them".to_owned(), None),
+            ],
+            stays: true,
+            ..notice(pack, UPDATE)
+        });
     }
-    let apply = menu::apply(new);
-    Some(Notice {
-        title: format!("{}: an update is available", new.name),
-        body: format!(
+    let offered = pack.offered.as_ref().filter(|_| pack.has_update())?;
+    let apply = menu::apply(pack);
+    let body = match pack.summary {
+        Some(summary) => format!(
             "{} new, {} changed, {} removed · {} to download",
             summary.added,
             summary.changed,
             summary.removed,
             size(summary.download_bytes)
         ),
+        None => format!("{} · {}", offered.label(), size(offered.length)),
+    };
+    Some(Notice {
+        title: format!("{}: an update is available", pack.name),
+        body,
         offers: vec![("Update now".to_owned(), Some(apply.clone())), ("Later".to_owned(), None)],
         click: Some(apply),
         stays: true,
-        ..notice(new, UPDATE)
-    })
-}
-
-fn decision(old: &PackView, new: &PackView) -> Option<Notice> {
-    let question = new.question.as_ref().filter(|_| old.question != new.question)?;
-    let removed = new.summary.map_or(0, |summary| summary.removed);
-    Some(Notice {
-        title: format!("{}: you must decide", new.name),
-        body: format!("{}. {}", capital(&question.why.what), question.why.hint),
-        offers: vec![
-            (menu::approval(removed), Some(menu::approve(new, question))),
-            ("Keep them".to_owned(), None),
-        ],
-        stays: true,
-        ..notice(new, UPDATE)
+        ..notice(pack, UPDATE)
     })
 }
 
@@ -217,7 +227,7 @@ fn over(old: &PackView, new: &PackView) -> Vec<String> {
 
 /// The release that waits to be applied.
 fn offer(pack: &PackView) -> Option<Digest> {
-    pack.offered.as_ref().filter(|_| !pack.held).map(|release| release.digest)
+    pack.offered.as_ref().filter(|_| pack.has_update()).map(|release| release.digest)
 }
 
 /// A notice that says nothing yet, and goes by itself.
@@ -232,6 +242,11 @@ fn notice(pack: &PackView, kind: &str) -> Notice {
     }
 }
 
-fn key(pack: &PackView, kind: &str) -> String {
+pub(super) fn key(pack: &PackView, kind: &str) -> String {
     format!("{}/{kind}", pack.name)
+}
+
+/// What went wrong and what to do about it.
+pub(super) fn sentences(fault: &Fault) -> String {
+    format!("{}. {}", capital(&fault.what), fault.hint).trim_end().to_owned()
 }

@@ -289,6 +289,8 @@ pub fn headline(pack: &PackView, now: SystemTime) -> String {
     let is_new = matches!(pack.phase, Phase::Current) && pack.installed.is_none();
     if is_new && pack.offered.is_none() {
         format!("{}: nothing is installed yet", pack.name)
+    } else if matches!(pack.phase, Phase::Paused) && pack.has_update() {
+        format!("{}: paused, update available", pack.name)
     } else {
         format!("{}: {}", pack.name, phase(&pack.phase, now))
     }

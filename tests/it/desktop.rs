@@ -141,7 +141,9 @@ fn the_menu_says_how_things_are() {
     let mut host = TrayHost::start(&bus);
     let app = start(place.command(&[]), bus.address(), &place.path("home"));
     host.await_icon();
-    let menu = host.await_line("(pack: up to date)");
+    host.await_line("(pack: up to date)");
+    // It cannot be chosen while the first check goes on.
+    let menu = host.await_line("Verify files");
     let release = menu.lines().nth(1).unwrap();
     assert!(release.starts_with("(pack (") && release.ends_with(") · 6 B)"), "{release}");
     let rest: Vec<&str> = menu.lines().skip(2).collect();
@@ -270,6 +272,31 @@ fn entry_of_former(place: &Place, line: &str) -> PathBuf {
     let former = "[Desktop Entry]\nType=Application\nExec=\"/former/modsync\" --at-login\n";
     std::fs::write(&entry, format!("{former}{line}")).unwrap();
     entry
+}
+
+#[test]
+fn an_update_that_is_found_during_a_pause_is_shown_and_told() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let bus = Bus::start();
+    let dunst = Dunst::start(&bus, &place.path(""), "Later");
+    let mut host = TrayHost::start(&bus);
+    let app = start(place.command(&[]), bus.address(), &place.path("home"));
+    host.await_icon();
+    host.await_line("(pack: up to date)");
+    host.click("[ ] Pause");
+    host.await_line("(pack: paused)");
+    host.await_line("Check for updates");
+
+    place.publish(&origin, &V1[..1]);
+    host.click("Check for updates");
+    host.await_line("(pack: paused, update available)");
+    dunst.wait_until_shown(1);
+    host.click("Quit");
+    app.end(LIMIT).exits(0);
+    let history = dunst.history();
+    let [(title, _)] = history.as_slice() else { panic!("{history:?}") };
+    assert_eq!(title, "pack: an update is available");
 }
 
 #[test]

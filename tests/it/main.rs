@@ -33,6 +33,7 @@ mod place;
 mod races;
 mod refusals;
 mod replies;
+mod reply;
 mod rules;
 mod swarm;
 mod toast;

@@ -322,6 +322,21 @@ fn each_state_has_its_words_its_icon_and_what_can_be_done_then() {
 }
 
 #[test]
+fn a_paused_pack_says_that_an_update_waits_unless_the_user_went_back_from_it() {
+    let paused = PackView { paused: true, phase: Phase::Paused, ..offered("p") };
+    assert_eq!(
+        brief(&paused),
+        "Paused: paused, update available | Check for updates, Update now (412.0 MB), \
+         Verify files, Open folder, Pause"
+    );
+    assert_eq!(
+        brief(&PackView { held: true, ..paused }),
+        "Paused: paused | Check for updates, Update again (412.0 MB), Verify files, Open folder, \
+         Pause"
+    );
+}
+
+#[test]
 fn the_icon_of_all_is_that_of_the_pack_that_needs_the_user_most() {
     let icon = |packs: &[PackView]| menu(&snapshot(packs), None).icon;
     let idle = in_phase(Phase::Current);

@@ -158,3 +158,15 @@ fn a_demo_that_is_stopped_leaves_nothing_behind() {
     });
     stopped.expect("it is never stopped").exits(1).says("stopped");
 }
+
+#[test]
+fn an_update_that_is_found_during_a_pause_is_shown() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let status = || String::from_utf8(place.run(&["status"]).stdout).unwrap();
+    assert_eq!(place.run(&["pause"]).status.code(), Some(0));
+    assert!(status().starts_with("pack: paused\n"), "{}", status());
+    place.publish(&origin, &V1[..3]);
+    assert_eq!(place.run(&["check"]).status.code(), Some(10));
+    assert!(status().starts_with("pack: paused, update available\n"), "{}", status());
+}

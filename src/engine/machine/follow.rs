@@ -35,20 +35,16 @@ impl Machine {
                     self.prepared = None;
                 }
                 self.facts.recovered(found);
-                let mut effects = vec![Effect::Remember];
-                effects.extend(if errand.goal == Goal::Recover {
+                remember(if errand.goal == Goal::Recover {
                     self.finish(errand, Ok(Answer::Done), now)
                 } else {
                     self.begin(errand, now)
-                });
-                effects
+                })
             }
             Outcome::Checked(checked) => {
                 errand.has_checked = true;
                 self.checked(checked, now);
-                let mut effects = vec![Effect::Remember];
-                effects.extend(self.after_check(errand, now));
-                effects
+                remember(self.after_check(errand, now))
             }
             Outcome::AsInstalled => {
                 errand.has_looked = true;
@@ -79,13 +75,11 @@ impl Machine {
                 let release = report.release.clone();
                 errand.has_changed = true;
                 errand.applied = Some(report);
-                let mut effects = vec![Effect::Remember];
-                effects.extend(if clean {
+                remember(if clean {
                     self.start(errand, Job::Clean { release, dry_run: false, automatic: true }, now)
                 } else {
                     self.finish_applied(errand, now)
-                });
-                effects
+                })
             }
             Outcome::Interrupted => {
                 self.recovered = false;
@@ -98,22 +92,18 @@ impl Machine {
                     self.carry_out(errand, planned, now)
                 } else {
                     self.facts.verified(&report, now.time);
-                    let mut effects = vec![Effect::Remember];
-                    effects.extend(self.finish(errand, Ok(Answer::Verified(report)), now));
-                    effects
+                    remember(self.finish(errand, Ok(Answer::Verified(report)), now))
                 }
             }
             Outcome::Cleaned { report, in_trash } => {
                 self.facts.cleaned(&report);
                 in_trash.into_iter().for_each(|found| self.facts.in_trash(found));
-                let mut effects = vec![Effect::Remember];
-                effects.extend(if errand.applied.is_some() {
+                remember(if errand.applied.is_some() {
                     self.finish_applied(errand, now)
                 } else {
                     self.prepared = None;
                     self.finish(errand, Ok(Answer::Cleaned(report)), now)
-                });
-                effects
+                })
             }
             Outcome::RolledBack { report, from, in_trash } => {
                 self.changed();
@@ -123,18 +113,14 @@ impl Machine {
                     waiting.goal = Goal::Follow { check: waiting.at_origin };
                 }
                 self.facts.rolled_back(&report, from, in_trash);
-                let mut effects = vec![Effect::Remember];
-                effects.extend(self.finish(errand, Ok(Answer::RolledBack(report)), now));
-                effects
+                remember(self.finish(errand, Ok(Answer::RolledBack(report)), now))
             }
             Outcome::Trash(entries) => self.finish(errand, Ok(Answer::Trash { entries }), now),
             Outcome::Restored { report, in_trash } => {
                 self.prepared = None;
                 self.facts.extras = None;
                 in_trash.into_iter().for_each(|found| self.facts.in_trash(found));
-                let mut effects = vec![Effect::Remember];
-                effects.extend(self.finish(errand, Ok(Answer::Restored(report)), now));
-                effects
+                remember(self.finish(errand, Ok(Answer::Restored(report)), now))
             }
         }
     }
@@ -242,9 +228,7 @@ impl Machine {
         let report = &planned.report;
         self.facts.extras = Some(report.extra.len() as u64);
         if errand.goal == Goal::Look {
-            let mut effects = vec![Effect::Remember];
-            effects.extend(self.finish(errand, Ok(Answer::Done), now));
-            return effects;
+            return remember(self.finish(errand, Ok(Answer::Done), now));
         }
         let is_offered =
             self.facts.offered.as_ref().is_some_and(|o| o.digest == report.release.digest);
@@ -428,6 +412,11 @@ impl Machine {
         effects.extend(self.next_errand(now));
         effects
     }
+}
+
+/// What follows once the facts are written down.
+fn remember(next: Effects) -> Effects {
+    std::iter::once(Effect::Remember).chain(next).collect()
 }
 
 fn nothing_installed(name: &str) -> Fault {

@@ -239,8 +239,9 @@ impl App {
     fn ask(&mut self, pack: String, command: Command, engine: &Handle) {
         let engine = engine.clone();
         self.errands.spawn(async move {
+            let before = engine.snapshot();
             let answer = engine.send(&pack, command.clone()).await;
-            reply(&pack, &command, &answer)
+            reply(&pack, &command, &answer, &before, &engine.snapshot())
         });
     }
 
