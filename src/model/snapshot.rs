@@ -40,6 +40,8 @@ pub struct NoticeKinds {
     pub fault: bool,
     /// It is mended.
     pub recovered: bool,
+    /// How it went with what was chosen in the menu, where nothing else tells it.
+    pub replies: bool,
 }
 
 impl Default for NoticeKinds {
@@ -51,6 +53,7 @@ impl Default for NoticeKinds {
             decision: true,
             fault: true,
             recovered: true,
+            replies: true,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! PURE: the answer to what the user chose → what they are told, unless the news tell it already.
 //!
-//! Whoever clicks gets an answer. It is left out only where [`notices::between`] has it: an update that is
+//! Whoever clicks gets an answer, unless they want none. It is left out only where [`notices::between`] has it: an update that is
 //! new, a question that is new, a fault that is new, and what was applied or verified.
 
 use crate::model::command::{Answer, Command};
@@ -20,6 +20,9 @@ pub fn reply(
     before: &Snapshot,
     after: &Snapshot,
 ) -> Option<Notice> {
+    if !after.notices.replies {
+        return None;
+    }
     let view = after.packs.iter().find(|view| view.name == pack);
     let is_told = |kind| view.is_some_and(|view| is_news(view, kind, before, after));
     match answer {

@@ -88,6 +88,16 @@ fn who_wants_no_news_is_answered_all_the_same() {
 }
 
 #[test]
+fn who_wants_no_replies_gets_none() {
+    let kinds = NoticeKinds { replies: false, ..NoticeKinds::default() };
+    let quiet = Snapshot { notices: kinds, ..snapshot(&[pack("p")]) };
+    let gone = fault(FaultKind::FolderGone, "the folder is gone");
+    for answer in [Ok(Answer::UpToDate { download_bytes: 0 }), Err(gone)] {
+        assert_eq!(reply::reply("p", &apply(), &answer, &quiet, &quiet), None);
+    }
+}
+
+#[test]
 fn every_command_that_fails_says_so() {
     let gone = fault(FaultKind::FolderGone, "the folder is gone");
     for (command, what) in [
