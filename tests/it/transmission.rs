@@ -325,9 +325,13 @@ pub fn sigterm(process: &Child) {
     let _ = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
 }
 
-/// An address on loopback that nobody uses right now.
+/// An address on loopback that nobody uses right now. Its port is none of those that the system gives to
+/// outgoing connections: one of these could take it before it is used.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let mut tries = std::iter::repeat_with(|| {
+        SocketAddr::from(([127, 0, 0, 1], fastrand::u16(10_000..32_000)))
+    });
+    tries.find(|address| TcpListener::bind(address).is_ok()).unwrap()
 }
 
 /// The head and the body of the answer to a request that asks for the connection to be closed.

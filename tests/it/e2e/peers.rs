@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 
 use super::{World, next_pack, noise, pack};
-use crate::transmission::Transmission;
+use crate::transmission::{Transmission, free_address};
 
 /// An update whose seeder has other bytes on its disk than it says, and does not know.
 fn lied_to() -> (World, Vec<u8>) {
@@ -59,7 +59,7 @@ fn beside_a_seeder_that_lies_an_honest_one_is_enough() {
 #[test]
 fn strangers_who_send_garbage_disturb_nobody() {
     let world = World::with(&pack());
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_address().port();
     world.set_network("listen_port", &port.to_string());
     let engine = world.follow();
     world.await_status("seeds", |pack| !pack["seeding"].is_null());
