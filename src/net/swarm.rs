@@ -319,12 +319,12 @@ fn run(
                 return;
             }
         };
-        let cancel = session.cancellation_token().clone();
         let _ = started.set(Arc::downgrade(&session));
-        if ready.send(Ok((session, runtime::Handle::current()))).is_ok() {
+        if ready.send(Ok((Arc::clone(&session), runtime::Handle::current()))).is_ok() {
             let _ = stopped.await;
         }
-        cancel.cancel();
+        // Its tasks end before it: they would complain that it is gone.
+        session.cancellation_token().cancel();
     });
     runtime.shutdown_background();
 }

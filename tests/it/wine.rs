@@ -60,14 +60,15 @@ impl Player {
 
     /// Waits until the app has ended as it should.
     fn await_end(&self) {
-        let log = self.world.at("state/logs/modsync.log");
+        let log = || fs::read_to_string(self.world.at("state/logs/modsync.log")).unwrap();
         let end = Instant::now() + LIMIT;
-        while !fs::read_to_string(&log).unwrap().trim_end().ends_with("stopped") {
-            assert!(Instant::now() < end, "{}", fs::read_to_string(&log).unwrap());
+        while !log().lines().any(|line| line.ends_with(" stopped")) {
+            assert!(Instant::now() < end, "{}", log());
             thread::sleep(Duration::from_millis(50));
         }
         // The lock is free.
         self.modsync("check").exits(0);
+        assert!(!log().contains(" ERROR "), "{}", log());
     }
 
     /// Lets another program have a file of the pack open, as `hold.c` says.
