@@ -22,6 +22,11 @@ declare -A parts=(
     [scrot]=scrot
     [fc-list]=fontconfig
     [strace]=strace
+    [unshare]=util-linux
+    [losetup]=mount
+    [chattr]=e2fsprogs
+    [mkfs.exfat]=exfatprogs
+    [mount.exfat-fuse]=exfat-fuse
 )
 
 install_missing() {

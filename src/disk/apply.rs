@@ -11,7 +11,7 @@ use std::path::Path;
 use super::baseline::{self, Baseline};
 use super::fs::{FsError, Kind, Root, Stat, hint};
 use super::journal::{self, Journal, Reason, Step};
-use super::layout::{self, BASELINE, BASELINE_NEXT, JOURNAL, OWN_FOLDER};
+use super::layout::{self, BASELINE, BASELINE_NEXT, JOURNAL, OWN_FOLDER, STAGING, TRASH};
 use super::record::Loaded;
 use super::trash;
 use super::verify::Cancel;
@@ -102,10 +102,7 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
         let what = format!("an earlier change of `{}` is not finished", root.path().display());
         return Err(Fault::new(FaultKind::FolderChanged, what, "ModSync finishes it first."));
     }
-    let folders: BTreeSet<&str> = journal.steps.iter().map(parent).collect();
-    for folder in folders {
-        root.check_writable(folder)?;
-    }
+    check_folders(root, journal.steps.iter().map(target))?;
     for step in &journal.steps {
         let as_planned = match step {
             Step::Remove { path, was, .. } => {
@@ -131,6 +128,17 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
             let path = Path::new(target(step));
             root.check_replaceable(path).map_err(|e| refused(e, path))?;
         }
+    }
+    Ok(())
+}
+
+/// Fails when names cannot be changed where one of these files lies or will lie, or where we keep our own.
+pub fn check_folders<'a>(root: &Root, files: impl Iterator<Item = &'a str>) -> Result<(), FsError> {
+    let ours = [OWN_FOLDER, STAGING, TRASH];
+    let folders: BTreeSet<&str> = files.map(parent).chain(ours).collect();
+    for folder in folders {
+        root.check_writable(folder)?;
+        root.check_same_disk(folder)?;
     }
     Ok(())
 }
@@ -197,7 +205,7 @@ fn roll_forward(
             return Ok(Applied::Interrupted);
         }
         take(root, journal, step)?;
-        touched.insert(parent(step).to_owned());
+        touched.insert(parent(target(step)).to_owned());
         progress(done as u64 + 1);
     }
     sync_folders(root, journal, touched)?;
@@ -366,7 +374,7 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
             Step::Prune { .. } | Step::Restore { .. } => {}
         }
     }
-    let touched = journal.steps.iter().map(|step| parent(step).to_owned()).collect();
+    let touched = journal.steps.iter().map(|step| parent(target(step)).to_owned()).collect();
     sync_folders(root, journal, touched)?;
     root.remove_file_if_there(BASELINE_NEXT)?;
     trash::close(root, journal)?;
@@ -400,9 +408,9 @@ fn target(step: &Step) -> &str {
     }
 }
 
-/// The folder whose names a step changes; empty for the pack's folder itself.
-fn parent(step: &Step) -> &str {
-    ancestors(target(step)).next().unwrap_or_default()
+/// The folder that a file lies in; empty for the pack's folder itself.
+fn parent(path: &str) -> &str {
+    ancestors(path).next().unwrap_or_default()
 }
 
 /// A file that cannot be taken away is, as far as we can know, in use.

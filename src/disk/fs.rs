@@ -24,7 +24,7 @@ use cap_std::fs::{Dir, Metadata, OpenOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::path::RelPath;
+use crate::model::path::{OWN_FOLDER, RelPath};
 
 pub use platform::{read_exact_at, write_all_at};
 
@@ -76,6 +76,13 @@ pub struct FsError {
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is a link, and ModSync does not go through links")]
 struct LinkInTheWay(String);
+
+/// The error inside an [`FsError`] when something would have to be moved to another disk.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it lies on another disk than `{OWN_FOLDER}` beside it, and ModSync moves files within one disk only"
+)]
+struct OtherDisk;
 
 type Result<T> = std::result::Result<T, FsError>;
 
@@ -287,6 +294,21 @@ impl Root {
         }
     }
 
+    /// Fails when a folder lies on another disk than our own one; a folder that is not there is no failure.
+    pub fn check_same_disk(&self, folder: &str) -> Result<()> {
+        let disk = |path: &str| -> io::Result<u64> {
+            Ok(self.dir_at(Path::new(path))?.dir_metadata()?.dev())
+        };
+        match (disk(folder), disk(OWN_FOLDER)) {
+            (Ok(one), Ok(other)) if one == other => Ok(()),
+            (Ok(_), Ok(_)) => {
+                Err(self.error("write in", Path::new(folder), io::Error::other(OtherDisk)))
+            }
+            (Err(e), _) | (_, Err(e)) if is_absent(&e) => Ok(()),
+            (Err(e), _) | (_, Err(e)) => Err(self.error("look at", Path::new(folder), e)),
+        }
+    }
+
     /// Whether two names are one file.
     pub fn same_file(&self, a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<bool> {
         let id = |path: &Path| match self.at(path, |dir, name| dir.symlink_metadata(name)) {
@@ -357,10 +379,15 @@ impl Root {
         }
     }
 
-    /// Whether `a` and `A` are one file here.
+    /// Whether `a` and `A` are one file here: the other name leads to a file and is listed nowhere. What the
+    /// system calls the identity of a file is no help, since some file systems give each name its own.
     pub fn ignores_case(&self, existing: &str) -> bool {
-        let shouted = existing.to_ascii_uppercase();
-        shouted != existing && self.same_file(existing, &shouted).unwrap_or(false)
+        let (folder, name) = existing.rsplit_once('/').unwrap_or(("", existing));
+        let shouted = name.to_ascii_uppercase();
+        let is_there = || self.stat(Path::new(folder).join(&shouted)).is_ok_and(|it| it.is_some());
+        let is_listed =
+            || self.list(folder).is_ok_and(|names| names.iter().any(|(name, _)| *name == *shouted));
+        shouted != name && is_there() && !is_listed()
     }
 
     fn open_dir(&self, path: &Path) -> Result<Dir> {
@@ -493,6 +520,9 @@ fn fault_kind(e: &io::Error) -> FaultKind {
     if e.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<LinkInTheWay>) {
         return FaultKind::LinkInTheWay;
     }
+    if e.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<OtherDisk>) {
+        return FaultKind::OtherDisk;
+    }
     if platform::is_in_use(e) {
         return FaultKind::FileInUse;
     }
@@ -531,6 +561,7 @@ pub fn hint(kind: FaultKind) -> &'static str {
         FaultKind::LinkInTheWay => {
             "Replace the link with a real folder, or name the folder it leads to in the settings."
         }
+        FaultKind::OtherDisk => "Let all of the pack's folder lie on one disk.",
         _ => "Look at the disk for errors.",
     }
 }

@@ -457,6 +457,18 @@ impl Plan {
         hex(&hash.finalize()[..6])
     }
 
+    /// What applying it makes, replaces or takes away.
+    pub fn touched<'a>(&'a self, manifest: &'a Manifest) -> impl Iterator<Item = &'a str> {
+        let changed = self.actions.iter().filter_map(|(&entry, action)| match action {
+            Action::Add | Action::Change(_) | Action::Suspect(_) => {
+                manifest.entries.get(entry)?.path.as_ref().map(RelPath::as_str)
+            }
+            Action::Compare(_) => None,
+        });
+        let others = self.obstacles.keys().chain(&self.new_folders).map(String::as_str);
+        changed.chain(self.remove.keys().map(RelPath::as_str)).chain(others)
+    }
+
     /// How the files that stay looked, and the kept edits as we once installed them: the part of the
     /// next baseline that does not come from this apply.
     pub fn staying(

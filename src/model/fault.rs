@@ -31,6 +31,8 @@ pub enum FaultKind {
     FolderBusy,
     /// A link stands where a folder or file of the pack belongs.
     LinkInTheWay,
+    /// A part of the pack's folder lies on another disk, and cannot be changed in one step.
+    OtherDisk,
     /// The folder changed while we worked: plan again.
     FolderChanged,
     /// The release removes more than the user allows without being asked.
@@ -77,6 +79,7 @@ impl FaultKind {
             | Self::FolderGone
             | Self::FolderBusy
             | Self::LinkInTheWay
+            | Self::OtherDisk
             | Self::MassRemoval
             | Self::UnrelatedRelease
             | Self::Bug => true,
@@ -105,7 +108,8 @@ impl FaultKind {
             | Self::AccessDenied
             | Self::FolderGone
             | Self::FolderBusy
-            | Self::LinkInTheWay => Next::Watch(MINUTE / 2),
+            | Self::LinkInTheWay
+            | Self::OtherDisk => Next::Watch(MINUTE / 2),
             Self::FolderChanged => {
                 Next::Backoff { first: Duration::from_secs(5), longest: 10 * MINUTE }
             }

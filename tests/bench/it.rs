@@ -4,6 +4,8 @@
 
 #[path = "../it/desktop/bus.rs"]
 pub mod bus;
+#[path = "../it/disks.rs"]
+pub mod disks;
 #[path = "../it/origin_server.rs"]
 pub mod origin_server;
 #[path = "../it/torrents.rs"]

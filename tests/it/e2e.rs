@@ -2,8 +2,10 @@
 
 mod crash;
 mod demo;
+mod disk;
 mod guards;
 mod headless;
+mod large;
 mod peers;
 mod power;
 mod verify;

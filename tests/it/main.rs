@@ -17,6 +17,7 @@ mod config;
 mod control;
 mod damage;
 mod desktop;
+mod disks;
 mod e2e;
 mod faulty;
 mod histories;

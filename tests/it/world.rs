@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::disks::Disks;
 use super::origin_server::OriginServer;
 use super::torrents::{dict, torrent_of};
 use super::transmission::{Seeded, Transmission, make_torrent, sigterm};
@@ -25,6 +26,11 @@ const TITLE: &str = "Pack";
 const PIECE_KIB: u32 = 32;
 /// No command may take longer.
 pub const LIMIT: Duration = Duration::from_secs(90);
+/// Whether the long tests are asked for as well.
+pub fn nightly() -> bool {
+    std::env::var("MODSYNC_TESTS").is_ok_and(|which| which == "nightly")
+}
+
 /// How often something is looked at that tells nobody.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -36,6 +42,9 @@ pub struct World {
     pack: RefCell<BTreeMap<&'static str, String>>,
     network: RefCell<BTreeMap<&'static str, String>>,
     releases: Cell<u32>,
+    disks: Option<Disks>,
+    /// What runs the program: words before its own.
+    through: Vec<String>,
     // The last, so that what runs in it has ended when it goes.
     folder: TempDir,
 }
@@ -50,6 +59,8 @@ impl World {
             pack: RefCell::default(),
             network: RefCell::default(),
             releases: Cell::default(),
+            disks: None,
+            through: Vec::new(),
             origin,
             seeder,
             folder,
@@ -84,13 +95,42 @@ impl World {
         world
     }
 
+    /// The same, with disks of the player's own: a shell script mounts them in the folder it is started in.
+    pub fn on(mount: &str) -> Self {
+        let mut world = Self::new();
+        fs::create_dir_all(world.at("player")).unwrap();
+        fs::create_dir_all(world.at("state")).unwrap();
+        let disks = Disks::mount(world.folder.path(), mount);
+        world.through = disks.entrance();
+        world.disks = Some(disks);
+        world
+    }
+
+    /// Changes the player's disks.
+    #[track_caller]
+    pub fn sh(&self, script: &str) {
+        let disks = self.disks.as_ref().expect("a world with disks of its own");
+        disks.sh(self.folder.path(), script);
+    }
+
+    /// The program runs with these words before its own from now on.
+    pub fn run_through(&mut self, words: &[&str]) {
+        self.through.extend(words.iter().map(|&word| word.to_owned()));
+    }
+
     pub fn at(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
 
-    /// The folder that is kept equal to the pack.
+    /// The folder that is kept equal to the pack, as seen from here.
     pub fn pack(&self) -> PathBuf {
-        self.at("player/pack")
+        self.seen("player/pack")
+    }
+
+    /// A place on the player's disks, as seen from here.
+    pub fn seen(&self, path: &str) -> PathBuf {
+        let path = self.at(path);
+        self.disks.as_ref().map_or_else(|| path.clone(), |disks| disks.seen(&path))
     }
 
     /// A file of ours inside it.
@@ -163,13 +203,27 @@ impl World {
         let (home, temporary) = (self.at("home"), self.at("tmp"));
         fs::create_dir_all(&home).unwrap();
         fs::create_dir_all(&temporary).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_modsync"));
+        let mut line = self.through.clone();
+        line.push(env!("CARGO_BIN_EXE_modsync").to_owned());
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]);
         command.args(arguments.split_whitespace());
         command.arg("--config").arg(self.at("config.toml"));
         command.arg("--state").arg(self.at("state"));
         command.env_clear().env("HOME", home).env("TMPDIR", temporary);
         command.current_dir(self.folder.path());
         command
+    }
+
+    /// Starts the program, which stops just before its n-th change of the pack's folder; how it ended, when it
+    /// makes fewer.
+    pub fn spawn_until(&self, change: u64, arguments: &str) -> Result<Running, Ran> {
+        self.seeder.await_silence();
+        let mut command = self.command(arguments);
+        let pack = self.at("player/pack");
+        command.env("MODSYNC_FAULT", format!("stop:{change}:{}", pack.display()));
+        let mut running = Running::start(command);
+        if running.stops() { Ok(running) } else { Err(running.end(LIMIT)) }
     }
 
     /// Starts an engine that follows the origin.
@@ -314,6 +368,34 @@ impl Running {
     /// Asks it to end, as a system does when it shuts down.
     pub fn sigterm(&self) {
         sigterm(&self.process);
+    }
+
+    /// Waits until it has stopped; says whether it has, and not ended.
+    fn stops(&mut self) -> bool {
+        let end = Instant::now() + LIMIT;
+        while !self.has_ended() {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+            // <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
+            if stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")) {
+                return true;
+            }
+            assert!(Instant::now() < end, "neither ended nor stopped");
+            thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    /// Lets it go on after it has stopped.
+    pub fn go_on(&self) {
+        let _ = Command::new("kill").args(["-CONT", &self.id().to_string()]).status();
+    }
+
+    /// The most memory it has used so far that is its own or in use, in bytes.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib * 1024)
     }
 
     /// Ends it as a power cut does.

@@ -2,7 +2,7 @@
 //!
 //! A [`Root`](super::Root) of a test is given its faults; those of a built program come from
 //! `MODSYNC_FAULT=KIND:N:FOLDER`, which fails the N-th change (from 1) that the process makes in that folder.
-//! `KIND` is `kill` for a SIGKILL, `panic`, or an error: `enospc`, `eio`, `eacces`.
+//! `KIND` is `kill` for a SIGKILL, `stop` for a SIGSTOP, `panic`, or an error: `enospc`, `eio`, `eacces`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ pub enum Failure {
     Death,
     /// The process is killed just before it.
     Kill,
+    /// The process stops just before it, until it is told to go on.
+    Stop,
     /// Whoever makes it panics.
     Panic,
     /// It is refused with this error; what follows is made.
@@ -55,6 +57,10 @@ impl Faults {
                 kill();
                 Ok(())
             }
+            Some((at, Failure::Stop)) if number == at => {
+                stop();
+                Ok(())
+            }
             #[allow(clippy::panic)]
             Some((at, Failure::Panic)) if number == at => panic!("a panic for a test"),
             Some((at, Failure::Error(kind))) if number == at => Err(kind.into()),
@@ -76,6 +82,7 @@ fn parse(text: &str) -> Option<(PathBuf, Faults)> {
     let mut parts = text.splitn(3, ':');
     let failure = match parts.next()? {
         "kill" => Failure::Kill,
+        "stop" => Failure::Stop,
         "panic" => Failure::Panic,
         "enospc" => Failure::Error(io::ErrorKind::StorageFull),
         "eio" => Failure::Error(io::ErrorKind::Other),
@@ -91,7 +98,16 @@ fn kill() {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
 
+#[cfg(unix)]
+fn stop() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+}
+
 #[cfg(not(unix))]
 fn kill() {
     std::process::abort();
 }
+
+/// No test asks for it there.
+#[cfg(not(unix))]
+fn stop() {}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 
 use super::Context;
+use crate::disk::apply::check_folders;
 use crate::disk::complete::complete;
 use crate::disk::content::Live;
 use crate::disk::fs::Root;
@@ -78,6 +79,8 @@ async fn copy_from_other_packs(
 fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, Fault> {
     let folder = layout::lock(&context.config.folder, context.facts.known_marker())?;
     let root = &folder.root;
+    // What cannot be applied need not be fetched.
+    check_folders(root, planned.plan.touched(&planned.manifest))?;
     for (name, _) in root.list(layout::STAGING)? {
         let offered = context.facts.offered.as_ref().map(|release| release.info_hash);
         let used = [Some(planned.manifest.info_hash), offered];

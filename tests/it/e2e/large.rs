@@ -1,0 +1,78 @@
+//! Packs as large as they get, for a program that may open few files and use little memory.
+
+use std::fs::{self, File};
+use std::thread;
+use std::time::Duration;
+
+use sha1::{Digest, Sha1};
+
+use super::{Tree, World, noise};
+use crate::torrents::{file, torrent};
+use crate::world::{Ran, Running, nightly};
+
+const FEW_FILES: &[&str] = &["sh", "-c", "ulimit -n 256; exec \"$@\"", "sh"];
+/// The most memory that may be in use, in bytes.
+const MEMORY: u64 = 300 << 20;
+/// Bytes per piece of the largest file.
+const PIECE: u64 = 16 << 20;
+
+/// Runs the program to its end, and asserts that it needed little memory.
+#[track_caller]
+fn with_little_memory(world: &World, arguments: &str) -> Ran {
+    world.seeder.await_silence();
+    let mut running = Running::start(world.command(arguments));
+    let mut peak = 0;
+    while !running.has_ended() {
+        peak = running.peak_memory().unwrap_or(peak);
+        thread::sleep(Duration::from_millis(5));
+    }
+    println!("{arguments}: {} MiB", peak >> 20);
+    assert!((1..MEMORY).contains(&peak), "{arguments}: {peak} bytes");
+    running.end(Duration::from_secs(1))
+}
+
+#[test]
+fn a_pack_of_very_many_small_files_needs_few_handles_and_little_memory() {
+    let count = if nightly() { 300_000 } else { 15_000 };
+    let mut world = World::new();
+    world.run_through(FEW_FILES);
+    let path = |n: u64| format!("folder {}/sub-{}/file {n}.pak", n % 97, n % 1009);
+    let old = (0..count).fold(Tree::default(), |tree, n| tree.with(&path(n), noise(n, 100)));
+    let changed = |n: u64| n % 600 == 7;
+    let new = (0..count).filter(|n| n % 600 != 3).fold(Tree::default(), |tree, n| {
+        let seed = if changed(n) { n + count } else { n };
+        tree.with(&path(n), noise(seed, 100))
+    });
+    old.write(&world.pack());
+    world.publish(&old);
+    with_little_memory(&world, "sync").exits(0).says("0 B downloaded");
+    world.publish(&new);
+    with_little_memory(&world, "plan").exits(10);
+    with_little_memory(&world, "sync").exits(0);
+    world.has(&new);
+    with_little_memory(&world, "verify").exits(0);
+    with_little_memory(&world, "status --json").exits(0);
+    with_little_memory(&world, "rollback").exits(0);
+    world.has(&old);
+}
+
+#[test]
+fn a_very_large_file_is_read_with_little_memory() {
+    let length = if nightly() { 60 << 30 } else { 3 << 30 };
+    let mut world = World::new();
+    world.run_through(FEW_FILES);
+    let zeros: [u8; 20] = Sha1::digest(vec![0; PIECE as usize]).into();
+    let pieces = zeros.repeat((length / PIECE) as usize);
+    let large = torrent(PIECE.cast_signed(), vec![file("large.pak", length.cast_signed())])
+        .with("pieces", pieces);
+    fs::create_dir_all(world.pack()).unwrap();
+    let path = world.pack().join("large.pak");
+    File::create(&path).unwrap().set_len(length).unwrap();
+    world.origin.publish(large.encode());
+    with_little_memory(&world, "sync").exits(0).says("0 B downloaded");
+    with_little_memory(&world, "verify").exits(0);
+    // One byte of it is another.
+    rustix::io::pwrite(File::options().write(true).open(&path).unwrap(), b"x", length / 2).unwrap();
+    let verdict = with_little_memory(&world, "verify --json").exits(11).json();
+    assert_eq!(verdict["bad_bytes"], PIECE, "{verdict}");
+}
