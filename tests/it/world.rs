@@ -226,6 +226,25 @@ impl World {
         if running.stops() { Ok(running) } else { Err(running.end(LIMIT)) }
     }
 
+    /// Keeps the player's folder and our state as they are, under a name.
+    pub fn keep(&self, name: &str) {
+        self.copy(Path::new(""), Path::new(name));
+    }
+
+    /// Makes the player's folder and our state as they were then.
+    pub fn bring_back(&self, name: &str) {
+        self.copy(Path::new(name), Path::new(""));
+    }
+
+    fn copy(&self, from: &Path, to: &Path) {
+        for folder in ["player", "state"] {
+            let [from, to] = [from, to].map(|place| self.folder.path().join(place).join(folder));
+            let _ = fs::remove_dir_all(&to);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+        }
+    }
+
     /// Starts an engine that follows the origin.
     #[track_caller]
     pub fn follow(&self) -> Running {

@@ -1,8 +1,6 @@
 //! SIGKILL at any moment: every file is old or new, nothing of the player is lost, and the next start goes on.
 
-use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -141,17 +139,9 @@ fn a_kill_before_any_single_change_of_a_recovery_is_made_good_without_network() 
     assert!(appears(&world.own("journal"), &mut sync), "{:?}", sync.end(LIMIT));
     sync.sigkill();
     assert!(world.own("journal").exists(), "the kill came too late");
-    let copy = |from: &str, to: &str| {
-        for folder in ["player", "state"] {
-            let (from, to) = (world.at(from).join(folder), world.at(to));
-            let _ = fs::remove_dir_all(to.join(folder));
-            fs::create_dir_all(&to).unwrap();
-            assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
-        }
-    };
-    copy("", "killed");
+    world.keep("killed");
     for at in 1.. {
-        copy("killed", "");
+        world.bring_back("killed");
         let mut recovery = world.command("status");
         recovery.env("MODSYNC_FAULT", format!("kill:{at}:{}", world.pack().display()));
         let recovery = Running::start(recovery).end(LIMIT);

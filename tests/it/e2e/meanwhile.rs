@@ -1,0 +1,76 @@
+//! A player who works in the folder while an update is under way: what they made stays or goes to the trash
+//! whole, and the rest of the update goes on.
+
+use std::fs;
+
+use super::{Tree, World, next_pack, noise, pack};
+use crate::world::{LIMIT, nightly};
+
+/// What a player does, in words and in deed: it gives the files that they made.
+type Deed = (&'static str, fn(&World) -> Tree);
+
+const DEEDS: &[Deed] = &[
+    ("edits a file that changes", |world| makes(world, "mods/core.pak")),
+    ("edits a file that goes", |world| makes(world, "maps/old/harbour.map")),
+    ("edits a file that stays", |world| makes(world, "shaders/water.glsl")),
+    ("makes a file where a new one belongs", |world| makes(world, "maps/new/island.map")),
+    ("makes a file where a new folder belongs", makes_in_place_of_a_folder),
+    ("makes a file in a folder that goes", |world| makes(world, "maps/old/mine.txt")),
+    ("deletes a file that changes", deletes_a_file),
+    ("deletes a folder of files that stay", deletes_a_folder),
+];
+
+fn makes(world: &World, path: &str) -> Tree {
+    let made = Tree::default().with(path, noise(4_711, 5_000));
+    made.write(&world.pack());
+    made
+}
+
+fn makes_in_place_of_a_folder(world: &World) -> Tree {
+    let is_there = world.pack().join("maps/new").is_dir();
+    if is_there { Tree::default() } else { makes(world, "maps/new") }
+}
+
+fn deletes_a_file(world: &World) -> Tree {
+    let _ = fs::remove_file(world.pack().join("mods/graphics.pak"));
+    Tree::default()
+}
+
+fn deletes_a_folder(world: &World) -> Tree {
+    let _ = fs::remove_dir_all(world.pack().join("mods/extra"));
+    Tree::default()
+}
+
+#[test]
+fn whatever_a_player_does_between_two_changes_of_an_update_is_kept_and_the_rest_goes_on() {
+    let world = World::with(&pack());
+    world.publish(&next_pack());
+    world.keep("before");
+    for (number, at) in (1..).step_by(if nightly() { 1 } else { 5 }).enumerate() {
+        let (what, deed) = DEEDS[number % DEEDS.len()];
+        world.bring_back("before");
+        let sync = match world.spawn_until(at, "sync") {
+            Ok(sync) => sync,
+            Err(ended) => {
+                ended.exits(0);
+                assert!(number > DEEDS.len(), "only {at} changes");
+                break;
+            }
+        };
+        let made = deed(&world);
+        sync.go_on();
+        let ended = sync.end(LIMIT);
+        let context = format!("a player {what} before change {at}: {ended:?}");
+        assert!(matches!(ended.code, Some(0 | 1)), "{context}");
+        world.modsync("sync").exits(0);
+        let now = world.tree();
+        for (path, bytes) in &made.0 {
+            let kept = now.0.get(path) == Some(bytes) || world.trash_has(bytes);
+            assert!(kept, "`{path}` is lost: {context}");
+        }
+        let mut of_release = now.clone();
+        of_release.0.retain(|path, bytes| made.0.get(path) != Some(bytes));
+        assert_eq!(of_release.difference(&next_pack()), [""; 0], "{context}");
+        world.modsync("verify").exits(0);
+    }
+}
