@@ -127,9 +127,19 @@ pub fn fault_of(value: &Value) -> Fault {
     Fault::new(kind, text("error"), text("hint"))
 }
 
-/// A value that says that all went well.
-pub fn with_ok(value: &impl Serialize) -> Value {
-    let mut value = serde_json::to_value(value).unwrap_or_default();
-    value["ok"] = Value::Bool(true);
-    value
+/// A value that says that all went well, beside what it says by itself.
+#[derive(Debug, Serialize)]
+pub struct WithOk<T> {
+    ok: bool,
+    #[serde(flatten)]
+    value: T,
+}
+
+pub fn with_ok<T: Serialize>(value: T) -> WithOk<T> {
+    WithOk { ok: true, value }
+}
+
+/// JSON on one line. What we say is made of keys and values that JSON has.
+pub fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 
-use super::api::{LARGEST_REQUEST, ROOT, Request, failure, with_ok};
+use super::api::{self, LARGEST_REQUEST, ROOT, Request, failure, with_ok};
 use super::endpoint::Endpoint;
 use crate::disk::fs::FsError;
 use crate::engine::{Change, Handle, Mode};
@@ -195,7 +195,7 @@ fn is_same(a: &str, b: &str) -> bool {
 }
 
 async fn snapshot(State(desk): State<Arc<Desk>>) -> Response {
-    answer(StatusCode::OK, &with_ok(&*desk.handle.snapshot()))
+    answer(StatusCode::OK, api::json(&with_ok(&*desk.handle.snapshot())))
 }
 
 /// Every change, as server-sent events; a slow reader gets the newest snapshot only.
@@ -230,11 +230,11 @@ async fn command(
             "another command is at work",
             "Wait until it has ended; `modsync status` shows how far it is.",
         );
-        return answer(StatusCode::CONFLICT, &failure(&fault));
+        return answer(StatusCode::CONFLICT, api::json(&failure(&fault)));
     }
     match desk.carry_out(request).await {
-        Ok(value) => answer(StatusCode::OK, &value),
-        Err(fault) => answer(StatusCode::CONFLICT, &failure(&fault)),
+        Ok(done) => answer(StatusCode::OK, done),
+        Err(fault) => answer(StatusCode::CONFLICT, api::json(&failure(&fault))),
     }
 }
 
@@ -249,20 +249,21 @@ fn misunderstood(status: StatusCode, why: &str) -> Response {
         "This is ModSync {}, whose API is below {ROOT}. A program that is newer needs it to be started again.",
         env!("CARGO_PKG_VERSION")
     );
-    answer(status, &failure(&Fault::new(FaultKind::Refused, why, hint)))
+    answer(status, api::json(&failure(&Fault::new(FaultKind::Refused, why, hint))))
 }
 
 fn refuse(status: StatusCode, why: &str) -> Response {
-    answer(status, &failure(&Fault::new(FaultKind::Refused, why, "")))
+    answer(status, api::json(&failure(&Fault::new(FaultKind::Refused, why, ""))))
 }
 
-fn answer(status: StatusCode, value: &Value) -> Response {
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    (status, json, Body::from(value.to_string())).into_response()
+fn answer(status: StatusCode, json: String) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (status, kind, Body::from(json)).into_response()
 }
 
 impl Desk {
-    async fn carry_out(&self, request: Request) -> Result<Value, Fault> {
+    /// Does what is asked for; the answer as JSON.
+    async fn carry_out(&self, request: Request) -> Result<String, Fault> {
         let (pack, command) = match request {
             Request::Check { pack } => (pack, Command::Check),
             Request::Plan { pack } => (pack, Command::Plan),
@@ -286,20 +287,20 @@ impl Desk {
             Request::Show => return self.pass_on(Wish::Show).await,
             Request::Quit => return self.pass_on(Wish::Quit).await,
         };
-        Ok(with_ok(&self.handle.send(&pack, command).await?))
+        Ok(api::json(&with_ok(self.handle.send(&pack, command).await?)))
     }
 
-    async fn change(&self, change: Change) -> Result<Value, Fault> {
+    async fn change(&self, change: Change) -> Result<String, Fault> {
         let pack = self.handle.change(change).await?;
-        Ok(with_ok(&pack.map_or_else(|| json!({}), |name| json!({ "name": name }))))
+        Ok(api::json(&with_ok(pack.map_or_else(|| json!({}), |name| json!({ "name": name })))))
     }
 
     /// Whoever lives in the tray can show it; an engine without a face can only quit.
-    async fn pass_on(&self, wish: Wish) -> Result<Value, Fault> {
+    async fn pass_on(&self, wish: Wish) -> Result<String, Fault> {
         let (reply, granted) = oneshot::channel();
         let sent = self.wishes.send((wish, reply)).await.is_ok();
         if sent && granted.await.unwrap_or(false) {
-            return Ok(json!({ "ok": true }));
+            return Ok(api::json(&with_ok(json!({}))));
         }
         Err(Fault::new(
             FaultKind::Refused,

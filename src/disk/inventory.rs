@@ -65,11 +65,11 @@ pub enum ScanError {
 
 impl Inventory {
     /// The file that `path` names here, whatever its case where case does not count.
-    pub fn find(&self, path: &RelPath) -> Option<Stat> {
+    pub fn find(&self, path: &str) -> Option<Stat> {
         if let Some(stat) = self.files.get(path) {
             return Some(*stat);
         }
-        let real = self.folded.as_ref()?.get(&path.fold_key())?;
+        let real = self.folded.as_ref()?.get(&fold(path))?;
         self.files.get(real).copied()
     }
 
@@ -177,7 +177,7 @@ fn candidates(manifest: &Manifest, inventory: &Inventory) -> PieceSet {
         .entries
         .iter()
         .map(|entry| match &entry.path {
-            Some(path) => inventory.find(path).map_or(0, |stat| stat.length),
+            Some(path) => inventory.find(path.as_str()).map_or(0, |stat| stat.length),
             None => entry.length,
         })
         .collect();

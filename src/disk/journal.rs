@@ -14,7 +14,7 @@ use super::fs::{FsError, Kind, Root, Stat};
 use super::layout::{JOURNAL, TRASH};
 use super::plan::Plan;
 use super::record::{self, Loaded};
-use crate::model::path::{RelPath, ancestors};
+use crate::model::path::{RelPath, ancestors, with_ancestors};
 use crate::model::release::Release;
 use crate::model::report::rfc3339;
 
@@ -103,7 +103,7 @@ pub fn steps_of(plan: &Plan, staged: &Staged) -> Vec<Step> {
         length: 0,
         to: next(),
     }));
-    let is_new = |folder: &str| plan.new_folders.contains(folder);
+    let is_new = |folder: &str| with_ancestors(folder).any(|it| plan.new_folders.contains(it));
     steps.extend(make_dirs(staged.files.keys(), is_new, &mut next));
     steps.extend(staged.files.iter().map(|(path, file)| Step::Put {
         path: path.clone(),

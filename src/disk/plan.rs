@@ -13,7 +13,7 @@ use super::inventory::{Inventory, Scan};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet, hex};
 use crate::model::pack::Policy;
-use crate::model::path::RelPath;
+use crate::model::path::{RelPath, with_ancestors};
 use crate::model::release::Release;
 use crate::model::report::{FileLine, PlanReport};
 
@@ -35,7 +35,7 @@ pub struct Plan {
     pub obstacles: BTreeMap<String, Kind>,
     /// Files of the user's that go to the trash: something of the release takes their place.
     pub displaced: BTreeMap<String, Stat>,
-    /// Folders of the release that are not there yet.
+    /// Folders of the release that are not there yet, without those inside them.
     pub new_folders: BTreeSet<String>,
     /// What no release names, without what the user ignores.
     pub extras: BTreeMap<String, Stat>,
@@ -113,9 +113,8 @@ pub fn plan(given: Given<'_>) -> Plan {
     Plan {
         guard: guard(baseline, &names, remove.len(), policy),
         extras: extras_but(&scan.inventory, &names, policy, |path| {
-            let goes = RelPath::new(path)
-                .is_ok_and(|path| remove.contains_key(&path) || let_go.contains_key(&path));
-            goes || obstacles.keys().any(|obstacle| is_at_or_below(path, obstacle))
+            let goes = remove.contains_key(path) || let_go.contains_key(path);
+            goes || with_ancestors(path).any(|path| obstacles.contains_key(path))
         }),
         download_bytes: bytes(&missing),
         disk_bytes: if new_bytes == 0 { 0 } else { new_bytes + SPARE_ROOM },
@@ -165,7 +164,7 @@ fn edits(given: Given<'_>) -> BTreeMap<EntryIndex, Stat> {
         .files()
         .filter(|(_, path, _)| policy.keep.matches(path))
         .filter_map(|(entry, path, length)| {
-            let stat = scan.inventory.find(path)?;
+            let stat = scan.inventory.find(path.as_str())?;
             let ours = baseline.is_some_and(|b| b.is_ours(path, stat));
             let right = is_right(manifest, &scan.live, entry, length, stat);
             (!ours && !right).then_some((entry, stat))
@@ -197,7 +196,7 @@ fn wanted(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>) -> PieceSet {
             if edits.contains_key(&entry) {
                 return false;
             }
-            let stat = scan.inventory.find(path);
+            let stat = scan.inventory.find(path.as_str());
             !(has_edit && stat.is_some_and(|stat| is_as_installed(given, path, stat)))
         };
         if manifest.spans(piece).any(|span| needs(span.entry)) {
@@ -236,7 +235,7 @@ fn actions(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>, wanted: &PieceS
     let mut doubtful = BTreeMap::new();
     for (entry, path, length) in manifest.files().filter(|(entry, _, _)| !edits.contains_key(entry))
     {
-        match scan.inventory.find(path) {
+        match scan.inventory.find(path.as_str()) {
             None => {
                 actions.insert(entry, Action::Add);
             }
@@ -300,7 +299,7 @@ fn dropped(
         .iter()
         .flat_map(|baseline| &baseline.files)
         .filter(|(path, _)| !names.contains(path.as_str()))
-        .filter_map(|(path, installed)| Some((path, *installed, inventory.find(path)?)))
+        .filter_map(|(path, installed)| Some((path, *installed, inventory.find(path.as_str())?)))
         .map(|(path, installed, stat)| (path.clone(), stat, installed.looks_like(stat)))
         .fold(Default::default(), |(mut remove, mut let_go), (path, stat, ours)| {
             if ours { &mut remove } else { &mut let_go }.insert(path, stat);
@@ -314,7 +313,6 @@ fn obstacles(
     inventory: &Inventory,
     remove: &BTreeMap<RelPath, Stat>,
 ) -> BTreeMap<String, Kind> {
-    let goes = |path: &str| RelPath::new(path).is_ok_and(|path| remove.contains_key(&path));
     let mut obstacles = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for (_, path, _) in manifest.files() {
@@ -324,12 +322,11 @@ fn obstacles(
         if let Some(other) = inventory.others.get(path.as_str()) {
             obstacles.insert(path.to_string(), other.stat.kind);
         }
-        for dir in path.ancestors().filter(|dir| seen.insert((*dir).to_owned())) {
+        for dir in path.ancestors().filter(|dir| seen.insert(*dir)) {
             if let Some(other) = inventory.others.get(dir) {
                 obstacles.insert(dir.to_owned(), other.stat.kind);
             }
-            let is_file = RelPath::new(dir).is_ok_and(|dir| inventory.find(&dir).is_some());
-            if is_file && !goes(dir) {
+            if inventory.find(dir).is_some() && !remove.contains_key(dir) {
                 obstacles.insert(dir.to_owned(), Kind::File);
             }
         }
@@ -355,16 +352,17 @@ fn displaced(
     let in_the_way = files
         .map(|(path, stat)| (path.to_string(), *stat))
         .chain(others)
-        .filter(|(path, _)| obstacles.keys().any(|obstacle| is_at_or_below(path, obstacle)));
+        .filter(|(path, _)| with_ancestors(path).any(|path| obstacles.contains_key(path)));
     if obstacles.is_empty() { changed.collect() } else { changed.chain(in_the_way).collect() }
 }
 
 fn new_folders(manifest: &Manifest, inventory: &Inventory) -> BTreeSet<String> {
     let there: BTreeSet<String> = inventory.dirs.iter().map(|dir| inventory.key(dir)).collect();
-    let needed: BTreeSet<&str> =
-        manifest.files().flat_map(|(_, path, _)| path.ancestors()).collect();
-    let is_new = |dir: &&str| !there.contains(&inventory.key(dir));
-    needed.into_iter().filter(is_new).map(str::to_owned).collect()
+    let outermost = |path: &RelPath| {
+        let is_new = |dir: &&str| !there.contains(&inventory.key(dir));
+        path.ancestors().take_while(is_new).last().map(str::to_owned)
+    };
+    manifest.files().filter_map(|(_, path, _)| outermost(path)).collect()
 }
 
 fn link_in_the_way(path: &str) -> Fault {
@@ -401,10 +399,6 @@ fn extras_but(
         .filter(|(path, _)| !names.contains(path) && !policy.spares(path) && !but(path))
         .map(|(path, stat)| (path.to_owned(), stat))
         .collect()
-}
-
-fn is_at_or_below(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Why a person must approve: the release removes too much, or is another pack altogether.

@@ -5,6 +5,7 @@
 //!
 //! A `RelPath` says nothing about what is on disk: a link may still stand in its way.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,11 @@ pub fn ancestors(path: &str) -> impl Iterator<Item = &str> {
         .map(|(parent, _)| parent)
 }
 
+/// A path, and the folders it lies in.
+pub fn with_ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(path).chain(ancestors(path))
+}
+
 /// NFC, then full case folding, then NFC again: folding can leave decomposed characters behind.
 pub fn fold(name: &str) -> String {
     if name.is_ascii() {
@@ -196,6 +202,13 @@ fn is_device(component: &str) -> bool {
 
 impl AsRef<str> for RelPath {
     fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// So that a map of paths can be asked for any text; both sort alike.
+impl Borrow<str> for RelPath {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -5,21 +5,23 @@
 
 mod ask;
 mod connect;
+mod inspect;
 mod output;
 mod packs;
 mod status;
 mod wait;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Runtime;
 
+use self::inspect::inspect;
 use self::output::{Failure, Output};
 use super::args::{Cli, Switch, Verb};
 use super::desktop::{self, End};
@@ -33,8 +35,6 @@ use crate::engine::Mode;
 use crate::logging::{self, Audience};
 use crate::model::command::{Approval, Command};
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::manifest::Manifest;
-use crate::model::path::RelPath;
 use crate::paths::Paths;
 
 /// How a command ended, as a process says it.
@@ -147,7 +147,7 @@ fn launch_at_login(wish: Switch, paths: &Paths, output: Output) -> Result<Exit, 
     }
     let is_on = autostart::is_on()?;
     let words = || format!("launch at login is {}\n", if is_on { "on" } else { "off" });
-    output.say(words, || with_ok(&json!({ "on": is_on })))?;
+    output.say(words, || with_ok(json!({ "on": is_on })))?;
     Ok(Exit::Done)
 }
 
@@ -255,31 +255,4 @@ async fn asked_to_quit(server: Option<&mut Server>) {
         }
     }
     std::future::pending::<()>().await;
-}
-
-fn inspect(file: &Path, output: Output) -> Result<Exit, Failure> {
-    let manifest = match crate::publish::inspect(file) {
-        Ok(manifest) => manifest,
-        // Programs that read torrents expect these two keys and no others.
-        Err(error) if output.json => {
-            let value = json!({ "ok": false, "error": error.to_string() });
-            output::print(&output::line(&value))?;
-            return Ok(Exit::Failed);
-        }
-        Err(error) => return Err(anyhow::Error::from(error).into()),
-    };
-    output.say(|| text::manifest(&manifest), || with_ok(&manifest_value(&manifest)))?;
-    Ok(Exit::Done)
-}
-
-fn manifest_value(manifest: &Manifest) -> Value {
-    let file = |(_, path, length): (_, &RelPath, u64)| json!({ "path": path, "length": length });
-    json!({
-        "name": manifest.name,
-        "info_hash": manifest.info_hash,
-        "piece_length": manifest.piece_length,
-        "pieces": manifest.pieces.len(),
-        "total": manifest.content_length(),
-        "files": manifest.files().map(file).collect::<Vec<Value>>(),
-    })
 }

@@ -18,3 +18,5 @@ pub mod tray_host;
 pub mod tree;
 #[path = "../it/world.rs"]
 pub mod world;
+#[path = "../it/worst.rs"]
+pub mod worst;

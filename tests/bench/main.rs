@@ -14,11 +14,12 @@
 
 mod idle;
 mod it;
+mod worst;
 
 use it::world;
 
 type Benchmark = (&'static str, fn(short: bool));
-const ALL: &[Benchmark] = &[("idle", idle::run)];
+const ALL: &[Benchmark] = &[("idle", idle::run), ("worst", worst::run)];
 
 fn main() {
     // cargo adds flags of its own.

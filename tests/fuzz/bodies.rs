@@ -1,7 +1,7 @@
 //! What must hold for any bytes from outside. Each function is the body of a fuzz target, and the tests run it on
 //! the corpus of that name.
 //!
-//!     cd tests && cargo +nightly fuzz run metainfo
+//!     cd tests/fuzz && cargo +nightly fuzz run --fuzz-dir . metainfo
 
 use std::fs;
 

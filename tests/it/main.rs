@@ -45,3 +45,4 @@ mod tree;
 mod views;
 mod wine;
 mod world;
+mod worst;

@@ -6,6 +6,9 @@ use std::path::Path;
 use modsync::model::path::RelPath;
 use proptest::prelude::*;
 
+use crate::world::{Running, World};
+use crate::worst;
+
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 
@@ -28,6 +31,30 @@ fn every_input_of_the_corpora_is_taken_or_refused_as_it_must_be() {
         }
         assert!(tried > 3, "{name} has hardly a corpus");
     }
+}
+
+#[test]
+fn no_torrent_of_the_greatest_size_takes_much_memory() {
+    let world = World::new();
+    let file = world.at("worst.torrent");
+    for (what, bytes) in worst::torrents() {
+        fs::write(&file, &bytes).unwrap();
+        let mut command = world.command("inspect --json");
+        command.arg(&file);
+        let (ran, peak) = Running::start(command).end_with_peak();
+        assert!(matches!(ran.code, Some(0 | 1)), "{what}: {ran:?}");
+        assert!((1..200 << 20).contains(&peak), "{what}: {peak} bytes");
+    }
+}
+
+#[test]
+fn a_pack_of_as_many_folders_as_a_torrent_can_name_is_planned() {
+    let world = World::new();
+    let (_, folders) = worst::torrents().into_iter().find(|(what, _)| *what == "folders").unwrap();
+    world.origin.publish(folders);
+    let (ran, peak) = Running::start(world.command("plan")).end_with_peak();
+    ran.exits(10).says("57640 new");
+    assert!((1..600 << 20).contains(&peak), "{peak} bytes");
 }
 
 /// A corpus of which nothing is taken shows nothing.

@@ -409,8 +409,19 @@ impl Running {
         let _ = Command::new("kill").args(["-CONT", &self.id().to_string()]).status();
     }
 
-    /// The most memory it has used so far that is its own or in use, in bytes.
-    pub fn peak_memory(&self) -> Option<u64> {
+    /// Waits for its end, and tells the most memory that it had in use, in bytes.
+    #[track_caller]
+    pub fn end_with_peak(mut self) -> (Ran, u64) {
+        let end = Instant::now() + LIMIT;
+        let mut peak = 0;
+        while !self.has_ended() && Instant::now() < end {
+            peak = self.peak_memory().unwrap_or(peak);
+            thread::sleep(Duration::from_millis(2));
+        }
+        (self.end(Duration::from_secs(5)), peak)
+    }
+
+    fn peak_memory(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
         let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
         let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;

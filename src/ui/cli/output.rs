@@ -3,11 +3,11 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::Exit;
 use crate::config::ConfigError;
-use crate::control::api::failure as failure_value;
+use crate::control::api::{failure as failure_value, json};
 use crate::engine::StartError;
 use crate::model::fault::{Fault, FaultKind, Next};
 use crate::model::report::PlanReport;
@@ -39,10 +39,10 @@ pub(super) struct Failure {
 
 impl Output {
     /// Says a result, to a person or to a program.
-    pub fn say(
+    pub fn say<V: Serialize>(
         self,
         words: impl FnOnce() -> String,
-        value: impl FnOnce() -> Value,
+        value: impl FnOnce() -> V,
     ) -> Result<Reader, Failure> {
         print(&if self.json { line(&value()) } else { words() })
     }
@@ -53,7 +53,7 @@ impl Output {
         if self.json {
             let mut value = failure_value(fault);
             if plan.is_some() || *exit == Exit::Decide {
-                value["plan"] = json!(plan);
+                value["plan"] = serde_json::json!(plan);
             }
             if print(&line(&value)).is_ok() {
                 return *exit;
@@ -85,8 +85,10 @@ pub(super) fn print(text: &str) -> Result<Reader, Failure> {
 }
 
 /// A value for a program, on one line.
-pub(super) fn line(value: &Value) -> String {
-    format!("{value}\n")
+pub(super) fn line(value: &impl Serialize) -> String {
+    let mut line = json(value);
+    line.push('\n');
+    line
 }
 
 impl Failure {

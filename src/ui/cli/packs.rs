@@ -41,7 +41,7 @@ pub(super) async fn add(
     let config = config::load(&paths.config, &paths.state)?;
     let pack = config.pack(&name).context("another program changed the settings meanwhile")?;
     let next = format!("`modsync sync {}` installs it now", text::argument(&name));
-    output.say(|| format!("following `{name}`; {next}\n"), || with_ok(&value_of(pack)))?;
+    output.say(|| format!("following `{name}`; {next}\n"), || with_ok(value_of(pack)))?;
     Ok(Exit::Done)
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn remove(paths: &Paths, asked: &Asked, output: Output) -> Resu
         None => config::remove_pack(&paths.config, &paths.state, &name)?,
     }
     let words = || format!("no longer following `{name}`; its files stay\n");
-    output.say(words, || with_ok(&json!({ "name": name })))?;
+    output.say(words, || with_ok(json!({ "name": name })))?;
     Ok(Exit::Done)
 }
 
@@ -81,7 +81,7 @@ pub(super) fn list(paths: &Paths, output: Output) -> Result<Exit, Failure> {
         packs => packs.iter().map(line).collect(),
     };
     let values = || packs.iter().map(value_of).collect::<Vec<Value>>();
-    output.say(words, || with_ok(&json!({ "packs": values() })))?;
+    output.say(words, || with_ok(json!({ "packs": values() })))?;
     Ok(Exit::Done)
 }
 

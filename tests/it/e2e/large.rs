@@ -1,8 +1,6 @@
 //! Packs as large as they get, for a program that may open few files and use little memory.
 
 use std::fs::{self, File};
-use std::thread;
-use std::time::Duration;
 
 use sha1::{Digest, Sha1};
 
@@ -20,15 +18,9 @@ const PIECE: u64 = 16 << 20;
 #[track_caller]
 fn with_little_memory(world: &World, arguments: &str) -> Ran {
     world.seeder.await_silence();
-    let mut running = Running::start(world.command(arguments));
-    let mut peak = 0;
-    while !running.has_ended() {
-        peak = running.peak_memory().unwrap_or(peak);
-        thread::sleep(Duration::from_millis(5));
-    }
-    println!("{arguments}: {} MiB", peak >> 20);
+    let (ran, peak) = Running::start(world.command(arguments)).end_with_peak();
     assert!((1..MEMORY).contains(&peak), "{arguments}: {peak} bytes");
-    running.end(Duration::from_secs(1))
+    ran
 }
 
 #[test]
