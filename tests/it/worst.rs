@@ -1,13 +1,20 @@
 //! The worst inputs of the greatest size that is read: whatever costs the most time or memory to refuse or take.
 
+use std::fmt::Write;
+
 use modsync::origin::metainfo::MAX_BYTES;
+
+use super::tree::noise;
 
 /// Torrents of [`MAX_BYTES`], by what is too much in them.
 pub fn torrents() -> Vec<(&'static str, Vec<u8>)> {
     let entry = |n: usize| format!("d6:lengthi0e4:pathl{0}:{n:x}ee", format!("{n:x}").len());
     let deep = |n: usize| format!("d6:lengthi1e4:pathl{}5:{n:05x}ee", "1:a".repeat(31));
     let folders = |n: usize| {
-        let parts: String = (0..30).map(|part| format!("7:{n:05x}{part:02x}")).collect();
+        let parts = (0..30).fold(String::new(), |mut parts, part| {
+            let _ = write!(parts, "7:{n:05x}{part:02x}");
+            parts
+        });
         format!("d6:lengthi1e4:pathl{parts}ee")
     };
     vec![
@@ -20,7 +27,7 @@ pub fn torrents() -> Vec<(&'static str, Vec<u8>)> {
         ("keys", with_keys()),
         ("digits", vec![b'9'; MAX_BYTES]),
         ("a title", with_title()),
-        ("noise", crate::tree::noise(1, MAX_BYTES)),
+        ("noise", noise(1, MAX_BYTES)),
         ("a web page", page()),
     ]
 }
@@ -58,7 +65,7 @@ fn with_keys() -> Vec<u8> {
         if text.len() > MAX_BYTES - 100 {
             break;
         }
-        text.push_str(&format!("6:{n:06x}0:"));
+        let _ = write!(text, "6:{n:06x}0:");
     }
     text.push('e');
     text.into_bytes()
