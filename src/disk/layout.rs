@@ -8,6 +8,7 @@
 //! .modsync/releases/         the .torrent files of the installed and the previous release
 //! .modsync/staging/          new content being completed
 //! .modsync/trash/            replaced and removed files
+//! .modsync/trash.ages        how long they have been there
 //! ```
 
 use std::io;
@@ -28,6 +29,7 @@ pub const BASELINE: &str = ".modsync/baseline";
 pub const BASELINE_NEXT: &str = ".modsync/baseline.next";
 pub const JOURNAL: &str = ".modsync/journal";
 pub const TRASH: &str = ".modsync/trash";
+pub const TRASH_AGES: &str = ".modsync/trash.ages";
 pub const STAGING: &str = ".modsync/staging";
 pub const RELEASES: &str = ".modsync/releases";
 const MARKER: &str = ".modsync/marker";

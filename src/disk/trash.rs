@@ -4,10 +4,13 @@
 //! as its `record`, and the `baseline` that held before. Emptying the trash is the only place where
 //! bytes of the user are deleted, and it goes by age and size alone.
 
+mod age;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, SystemTime};
 
+use self::age::Ages;
 use super::baseline::Baseline;
 use super::fs::{FsError, Kind, Root, Stat};
 use super::journal::{Journal, Step};
@@ -101,13 +104,15 @@ pub(super) fn has_room(root: &Root, path: &str) -> Result<bool, FsError> {
     Ok(true)
 }
 
-/// Deletes what is older than `age`, then the oldest until no more than `size` bytes are left. The
+/// Deletes what has been there for `age`, then the oldest until no more than `size` bytes are left. The
 /// newest entry is spared by the second rule, so that the last change can always be taken back.
 pub fn expire(root: &Root, age: Duration, size: u64, now: SystemTime) -> Result<(), FsError> {
     drop_unused(root)?;
+    let records = records(root)?;
+    let ages = Ages::look(root, records.iter().map(|journal| journal.id.as_str()), now)?;
     let mut entries = Vec::new();
-    for journal in records(root)? {
-        if now.duration_since(journal.when).is_ok_and(|old| old > age) {
+    for journal in records {
+        if ages.of(&journal.id) >= age {
             root.remove_tree(journal.folder())?;
         } else {
             let bytes: u64 = kept(root, &journal)?.iter().map(|file| file.length).sum();

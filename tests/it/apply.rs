@@ -201,12 +201,31 @@ fn the_trash_gives_back_what_nothing_stands_in_the_way_of_and_expires_by_age_and
     assert_eq!(names(&report.restored), ["removed.pak"]);
     assert_eq!(fs::read(folder.path().join("removed.pak")).unwrap(), b"old, to be removed");
 
-    let later = SystemTime::now() + Duration::from_hours(24 * 40);
-    let day = Duration::from_hours(24);
-    trash::expire(&folder.root, 50 * day, 0, later).unwrap();
-    assert_eq!(trash::list(&folder.root).unwrap().len(), 1, "the newest is spared by size");
-    trash::expire(&folder.root, 30 * day, u64::MAX, later).unwrap();
-    assert_eq!(trash::list(&folder.root).unwrap(), []);
+    let (day, now) = (Duration::from_hours(24), SystemTime::now());
+    let left_after = |days: u32| {
+        trash::expire(&folder.root, 30 * day, 0, now + day * days).unwrap();
+        trash::list(&folder.root).unwrap().len()
+    };
+    let left: Vec<_> = (0..=30).map(left_after).collect();
+    assert_eq!(left, [[1; 30].as_slice(), &[0]].concat(), "the newest is spared by size");
+}
+
+#[test]
+fn a_clock_that_jumps_by_years_empties_no_trash() {
+    let folder = Folder::with_old_release().updated();
+    let (day, now) = (Duration::from_hours(24), SystemTime::now());
+    let look = |at| {
+        trash::expire(&folder.root, 30 * day, u64::MAX, at).unwrap();
+        trash::list(&folder.root).unwrap().len()
+    };
+    let years = 3_653 * day;
+    for jumped in [now, now + years, now, now - years, now, now + years] {
+        let minutes = (0..100).map(|minute| look(jumped + Duration::from_mins(minute)));
+        assert_eq!(minutes.min(), Some(1));
+    }
+    // From then on each day counts.
+    let days = (1..).take_while(|&days| look(now + years + day * days) == 1).count();
+    assert!((20..30).contains(&days), "{days} days");
 }
 
 #[test]
