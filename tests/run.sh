@@ -35,6 +35,7 @@ install_missing() {
         command -v "$part" >/dev/null || missing+=("${parts[$part]}")
     done
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+    compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(libfaketime)
     [ -e /usr/share/fonts/truetype/dejavu ] || missing+=(fonts-dejavu-core)
     [ ${#missing[@]} -gt 0 ] || return 0
 

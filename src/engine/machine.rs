@@ -241,9 +241,11 @@ impl Machine {
                 return Vec::new();
             }
         }
-        let Some(next) = self.next_check else { return Vec::new() };
-        let too_far = now.time + self.config.check_interval.mul_f64(1.5) < next;
-        if self.facts.paused || (next > now.time && !too_far) {
+        let Some(next) = &mut self.next_check else { return Vec::new() };
+        if now.time + self.config.check_interval.mul_f64(1.5) < *next {
+            *next = now.time;
+        }
+        if self.facts.paused || *next > now.time {
             return Vec::new();
         }
         self.begin(Errand::new(Goal::Follow { check: false }, None), now)

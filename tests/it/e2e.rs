@@ -6,6 +6,7 @@ mod disk;
 mod guards;
 mod headless;
 mod large;
+mod long_life;
 mod meanwhile;
 mod peers;
 mod power;
