@@ -188,7 +188,7 @@ fn describe(c: char) -> String {
 /// <https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file>, with any extension.
 fn is_device(component: &str) -> bool {
     let stem = component.split('.').next().unwrap_or(component);
-    let stem = stem.trim_end_matches(' ').to_ascii_uppercase();
+    let stem = stem.trim_end().to_ascii_uppercase();
     match stem.as_str() {
         "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$" => true,
         _ => ["COM", "LPT"].iter().any(|port| {

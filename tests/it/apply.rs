@@ -224,7 +224,7 @@ fn a_clock_that_jumps_by_years_empties_no_trash() {
         assert_eq!(minutes.min(), Some(1));
     }
     // From then on each day counts.
-    let days = (1..).take_while(|&days| look(now + years + day * days) == 1).count();
+    let days = (1..100).take_while(|&days| look(now + years + day * days) == 1).count();
     assert!((20..30).contains(&days), "{days} days");
 }
 

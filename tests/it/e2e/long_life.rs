@@ -56,7 +56,11 @@ impl Size {
 
 fn bytes_below(folder: &Path) -> u64 {
     let entries = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
-    entries.filter_map(|entry| entry.metadata().ok()).filter(|m| m.is_file()).map(|m| m.len()).sum()
+    entries
+        .filter_map(|entry| entry.metadata().ok())
+        .filter(fs::Metadata::is_file)
+        .map(|m| m.len())
+        .sum()
 }
 
 #[test]
@@ -124,11 +128,11 @@ fn a_wall_clock_that_jumps_by_years_makes_nobody_forget_to_check_nor_empties_the
     for days in [years, 0, -years, 0] {
         set_clock(&world, days);
         world.origin.take_log();
-        world.origin.await_requests(2, Duration::from_secs(60));
+        world.origin.await_requests(2, Duration::from_mins(1));
         let checked = world.await_status("checked", |status| !status["last_check"].is_null());
         let year = checked["last_check"].as_str().unwrap()[..4].parse::<i64>().unwrap();
         let today = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 86_400;
-        let expected = 1970 + (today as i64 + days) / 365;
+        let expected = 1970 + (today.cast_signed() + days) / 365;
         assert!((year - expected).abs() <= 1, "{checked:#}");
     }
     world.has(&next_pack());
