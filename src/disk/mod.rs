@@ -8,6 +8,7 @@ pub mod baseline;
 pub mod complete;
 pub mod content;
 pub mod fs;
+pub mod hash;
 pub mod inventory;
 pub mod journal;
 pub mod layout;

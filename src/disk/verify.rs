@@ -8,14 +8,11 @@ use std::num::NonZero;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use sha1::{Digest, Sha1};
-
-use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
+use super::hash::{Engine, Message, digests};
+use crate::model::manifest::{EntryIndex, Manifest, PieceSet, Span};
 
 /// Pieces handed to a thread at once: enough to keep neighbours in one file on one thread.
 const BATCH: usize = 16;
-/// Bytes read at once.
-const BUFFER: usize = 1 << 20;
 
 /// Bytes of the files of a manifest, wherever they are.
 pub trait Content: Sync {
@@ -56,24 +53,25 @@ pub fn verify(
     let hashed = AtomicU64::new(0);
     let right = Mutex::new(PieceSet::none(manifest.pieces.len()));
     let work = || {
-        let mut buffer = vec![0; BUFFER];
-        let mut mine = Vec::new();
-        while !cancel.is_cancelled() {
-            let start = next.fetch_add(BATCH, Ordering::Relaxed);
-            let Some(rest) = wanted.get(start..).filter(|rest| !rest.is_empty()) else {
-                break;
-            };
-            for &piece in &rest[..rest.len().min(BATCH)] {
-                if cancel.is_cancelled() {
-                    break;
-                }
-                if is_right(manifest, piece, content, &mut buffer) {
-                    mine.push(piece);
-                }
-                let size = manifest.piece_size(piece);
-                progress(hashed.fetch_add(size, Ordering::Relaxed) + size);
+        let mut batch = 0..0;
+        let pieces = std::iter::from_fn(|| {
+            if batch.is_empty() {
+                let start = next.fetch_add(BATCH, Ordering::Relaxed).min(wanted.len());
+                batch = start..(start + BATCH).min(wanted.len());
             }
-        }
+            let number = *wanted.get(batch.next()?)?;
+            (!cancel.is_cancelled()).then(|| Piece::new(number, manifest, content, cancel))
+        });
+        let mut mine = Vec::new();
+        digests(Engine::best(), pieces, |piece, digest| {
+            let expected = manifest.pieces.get(piece.number);
+            if digest.is_ok_and(|digest| Some(&digest) == expected) {
+                mine.push(piece.number);
+            }
+            let size = manifest.piece_size(piece.number);
+            progress(hashed.fetch_add(size, Ordering::Relaxed) + size);
+            !cancel.is_cancelled()
+        });
         let mut right = right.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for piece in mine {
             right.insert(piece);
@@ -92,22 +90,41 @@ pub fn verify(
     Ok(right.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-/// Whether one piece has the bytes the manifest says.
-fn is_right(manifest: &Manifest, piece: usize, content: &impl Content, buffer: &mut [u8]) -> bool {
-    let mut hash = Sha1::new();
-    for span in manifest.spans(piece) {
-        let (mut offset, end) = (span.offset, span.offset + span.length);
-        while offset < end {
-            let size = usize::try_from(end - offset).unwrap_or(BUFFER).min(BUFFER);
-            let chunk = &mut buffer[..size];
-            if content.read(piece, span.entry, offset, chunk).is_err() {
-                return false;
-            }
-            hash.update(&*chunk);
-            offset += size as u64;
-        }
+/// The bytes of a piece, read from wherever they are.
+struct Piece<'a, C> {
+    number: usize,
+    content: &'a C,
+    cancel: &'a Cancel,
+    /// What is not read yet.
+    spans: Box<dyn Iterator<Item = Span> + 'a>,
+    span: Option<Span>,
+}
+
+impl<'a, C: Content> Piece<'a, C> {
+    fn new(number: usize, manifest: &'a Manifest, content: &'a C, cancel: &'a Cancel) -> Self {
+        Self { number, content, cancel, spans: Box::new(manifest.spans(number)), span: None }
     }
-    manifest.pieces.get(piece).is_some_and(|expected| hash.finalize()[..] == expected[..])
+}
+
+impl<C: Content> Message for Piece<'_, C> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let mut read = 0;
+        while read < buf.len() {
+            let Some(span) = self.span.take().or_else(|| self.spans.next()) else { break };
+            let size = (buf.len() - read).min(usize::try_from(span.length).unwrap_or(usize::MAX));
+            self.content.read(self.number, span.entry, span.offset, &mut buf[read..read + size])?;
+            read += size;
+            let size = size as u64;
+            if size < span.length {
+                let (offset, length) = (span.offset + size, span.length - size);
+                self.span = Some(Span { offset, length, ..span });
+            }
+        }
+        Ok(read)
+    }
 }
 
 fn threads() -> usize {

@@ -1,0 +1,313 @@
+//! [`digests`]: the SHA-1 of many messages, several at once on one core.
+//!
+//! SHA-1 ([FIPS 180-4](https://doi.org/10.6028/NIST.FIPS.180-4)) is a chain: each step waits for the one before,
+//! and a core has most of its units idle. Messages that have nothing to do with each other fill them: one in
+//! each lane of a vector register. Where the processor has no such registers, the library hashes one after the
+//! other. It knows nothing of files and starts no threads.
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use std::io;
+
+use sha1::block_api::compress;
+
+/// Bytes of a block, the unit of SHA-1.
+const BLOCK: usize = 64;
+/// Bytes of one message that are held at once. All lanes together fit a core's own cache.
+const HELD: usize = 64 << 10;
+/// The end of a message: a bit that is set, and its length in bits.
+const END: usize = 1 + 8;
+/// The most lanes an engine has.
+const LANES: usize = 16;
+
+type State = [u32; 5];
+const START: State = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Sixteen messages at once.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// Eight messages at once.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// The `sha1` crate: one message after the other, by the processor's own SHA-1 steps where it has them.
+    Library,
+}
+
+/// A message that is read piece by piece.
+pub trait Message {
+    /// Fills `buf` with the next bytes; says how many, fewer than asked for only at the end.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+}
+
+impl Engine {
+    /// The fastest one of this machine.
+    pub fn best() -> Self {
+        // Without optimization, the vectors are slower than the library, which is always optimized.
+        if cfg!(debug_assertions) { Self::Library } else { Self::all()[0] }
+    }
+
+    /// Those that this machine has, the fastest first.
+    pub fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if x86::has_avx512() {
+                all.push(Self::Avx512);
+            }
+            if x86::has_avx2() {
+                all.push(Self::Avx2);
+            }
+        }
+        all.push(Self::Library);
+        all
+    }
+
+    /// How many messages it hashes at once.
+    pub fn lanes(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => 16,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => 8,
+            Self::Library => 1,
+        }
+    }
+
+    /// With fewer messages than this the library is faster: *measured*, its 1.9 GB/s against 6.5 GB/s of
+    /// sixteen lanes and 4.2 GB/s of eight.
+    fn worthwhile(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => 5,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => 4,
+            Self::Library => usize::MAX,
+        }
+    }
+
+    /// Takes the same number of blocks into each state.
+    fn compress(self, states: &mut [State; LANES], data: &[Option<&[u8]>; LANES]) {
+        let busy = data.iter().flatten().count();
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 if busy >= self.worthwhile() => x86::avx512(states, data),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 if busy >= self.worthwhile() => x86::avx2(states, data),
+            _ => {
+                for (state, data) in states.iter_mut().zip(data) {
+                    compress(state, data.unwrap_or_default().as_chunks().0);
+                }
+            }
+        }
+    }
+}
+
+/// Hashes all messages of an iterator. `done` is told the digest of each, in no order; the error of one that
+/// could not be read; and says whether to go on.
+pub fn digests<M: Message>(
+    engine: Engine,
+    messages: impl Iterator<Item = M>,
+    mut done: impl FnMut(M, io::Result<[u8; 20]>) -> bool,
+) {
+    let mut messages = messages.fuse();
+    let mut lanes: Vec<Lane<M>> = (0..engine.lanes()).map(|_| Lane::new()).collect();
+    let mut states = [START; LANES];
+    loop {
+        for (lane, state) in lanes.iter_mut().zip(&mut states) {
+            while lane.is_empty() {
+                match lane.advance(state, &mut messages) {
+                    Advanced::Filled => {}
+                    Advanced::Done(message, digest) => {
+                        if !done(message, digest) {
+                            return;
+                        }
+                    }
+                    Advanced::Idle => break,
+                }
+            }
+        }
+        let Some(size) = lanes.iter().filter(|lane| !lane.is_empty()).map(Lane::held).min() else {
+            return;
+        };
+        let mut data = [None; LANES];
+        for (data, lane) in data.iter_mut().zip(&lanes) {
+            *data = (!lane.is_empty()).then(|| &lane.buffer[lane.at..lane.at + size]);
+        }
+        engine.compress(&mut states, &data);
+        lanes.iter_mut().filter(|lane| !lane.is_empty()).for_each(|lane| lane.at += size);
+    }
+}
+
+/// One message under way, and what is held of it.
+struct Lane<M> {
+    message: Option<M>,
+    /// Whole blocks, from `at` to `end` not taken yet.
+    buffer: Box<[u8]>,
+    at: usize,
+    end: usize,
+    /// Bytes of the message that were read.
+    length: u64,
+    is_padded: bool,
+}
+
+enum Advanced<M> {
+    Filled,
+    Done(M, io::Result<[u8; 20]>),
+    Idle,
+}
+
+impl<M: Message> Lane<M> {
+    fn new() -> Self {
+        let buffer = vec![0; HELD + 2 * BLOCK].into_boxed_slice();
+        Self { message: None, buffer, at: 0, end: 0, length: 0, is_padded: false }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.at == self.end
+    }
+
+    fn held(&self) -> usize {
+        self.end - self.at
+    }
+
+    /// Reads on, or ends the message and begins the next one.
+    fn advance(
+        &mut self,
+        state: &mut State,
+        messages: &mut impl Iterator<Item = M>,
+    ) -> Advanced<M> {
+        let Some(mut message) = self.message.take() else {
+            *state = START;
+            (self.length, self.is_padded) = (0, false);
+            self.message = messages.next();
+            return match &self.message {
+                Some(_) => self.advance(state, messages),
+                None => Advanced::Idle,
+            };
+        };
+        if self.is_padded {
+            return Advanced::Done(message, Ok(digest(state)));
+        }
+        match message.read(&mut self.buffer[..HELD]) {
+            Ok(read) => {
+                (self.at, self.end) = (0, read);
+                self.length += read as u64;
+                if read < HELD {
+                    self.pad();
+                }
+                self.message = Some(message);
+                Advanced::Filled
+            }
+            Err(error) => Advanced::Done(message, Err(error)),
+        }
+    }
+
+    /// Ends the message as FIPS 180-4 says in section 5.1.1.
+    fn pad(&mut self) {
+        let end = (self.end + END).next_multiple_of(BLOCK);
+        self.buffer[self.end..end].fill(0);
+        self.buffer[self.end] = 0x80;
+        self.buffer[end - 8..end].copy_from_slice(&(self.length * 8).to_be_bytes());
+        (self.end, self.is_padded) = (end, true);
+    }
+}
+
+fn digest(state: &State) -> [u8; 20] {
+    let mut digest = [0; 20];
+    for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    digest
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use sha1::{Digest, Sha1};
+
+    use super::*;
+
+    /// A message in memory that is read in full buffers, with its number.
+    struct Bytes(usize, Vec<u8>, usize);
+
+    impl Message for Bytes {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let Self(_, bytes, at) = self;
+            if bytes.is_empty() && *at > 0 {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            let size = buf.len().min(bytes.len() - *at);
+            buf[..size].copy_from_slice(&bytes[*at..*at + size]);
+            *at += size;
+            Ok(size)
+        }
+    }
+
+    fn messages(lengths: &[usize]) -> impl Iterator<Item = Bytes> {
+        lengths.iter().enumerate().map(|(number, &length)| {
+            let mut bytes = vec![0; length];
+            fastrand::Rng::with_seed(number as u64).fill(&mut bytes);
+            Bytes(number, bytes, 0)
+        })
+    }
+
+    #[test]
+    fn every_engine_agrees_with_the_library_on_messages_of_all_lengths() {
+        let around = |length: usize| length.saturating_sub(70)..length + 70;
+        let lengths: Vec<usize> =
+            (0..300).chain(around(HELD)).chain(around(2 * HELD)).chain([0, 1_000_000]).collect();
+        let wanted: BTreeMap<usize, [u8; 20]> = messages(&lengths)
+            .map(|message| (message.0, Sha1::digest(&message.1).into()))
+            .collect();
+        for engine in Engine::all() {
+            for count in [lengths.len(), 1, 3, 5, 17] {
+                let mut found = BTreeMap::new();
+                digests(engine, messages(&lengths[..count]), |message, digest| {
+                    found.insert(message.0, digest.unwrap()).is_none()
+                });
+                let wanted = wanted.iter().take(count).map(|(&number, &digest)| (number, digest));
+                assert_eq!(found, wanted.collect(), "{engine:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_read_is_told_and_hurts_no_other() {
+        for engine in Engine::all() {
+            let (mut right, mut failed) = (0, 0);
+            let broken = messages(&[5_000; 60]).map(|message| match message.0 % 7 {
+                3 => Bytes(message.0, Vec::new(), 1),
+                _ => message,
+            });
+            digests(engine, broken, |message, digest| {
+                match digest {
+                    Ok(digest) => {
+                        assert_eq!(digest, <[u8; 20]>::from(Sha1::digest(&message.1)));
+                        right += 1;
+                    }
+                    Err(_) => failed += 1,
+                }
+                true
+            });
+            assert_eq!((right, failed), (51, 9), "{engine:?}");
+        }
+    }
+
+    #[test]
+    fn it_ends_when_it_is_told_to() {
+        for engine in Engine::all() {
+            let mut told = 0;
+            digests(engine, messages(&[1_000; 100]), |_, _| {
+                told += 1;
+                told < 10
+            });
+            assert_eq!(told, 10);
+        }
+    }
+}
