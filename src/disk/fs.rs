@@ -16,6 +16,7 @@ pub mod faults;
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Deref;
 use std::path::{Component, Path, PathBuf};
 
 use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt};
@@ -141,7 +142,12 @@ impl Root {
 
     /// Opens a file for reading.
     pub fn open_file(&self, path: impl AsRef<Path>) -> Result<File> {
-        self.open_with(path.as_ref(), OpenOptions::new().read(true))
+        let path = path.as_ref();
+        let in_one_step = names(path).is_ok().then(|| platform::file_below(&self.dir, path));
+        match in_one_step.flatten().filter(|file| file.metadata().is_ok_and(|m| m.is_file())) {
+            Some(file) => Ok(file),
+            None => self.open_with(path, OpenOptions::new().read(true)),
+        }
     }
 
     /// Opens a file for reading and writing at any place, making it when it is missing.
@@ -360,16 +366,8 @@ impl Root {
     /// What lies directly in a folder, by name; nothing when the folder is not there.
     pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<(std::ffi::OsString, Stat)>> {
         let path = path.as_ref();
-        let list = || -> io::Result<Vec<_>> {
-            let mut names = Vec::new();
-            for entry in self.dir_at(path)?.entries()? {
-                let entry = entry?;
-                match entry.metadata() {
-                    Ok(metadata) => names.push((entry.file_name(), Stat::of(&metadata))),
-                    Err(e) if is_absent(&e) => {}
-                    Err(e) => return Err(e),
-                }
-            }
+        let list = || {
+            let mut names = platform::list(&*self.dir_at(path)?)?;
             names.sort_by(|a, b| a.0.cmp(&b.0));
             Ok(names)
         };
@@ -390,7 +388,7 @@ impl Root {
         shouted != name && is_there() && !is_listed()
     }
 
-    fn open_dir(&self, path: &Path) -> Result<Dir> {
+    fn open_dir(&self, path: &Path) -> Result<Opened<'_>> {
         self.dir_at(path).map_err(|e| self.error("open", path, e))
     }
 
@@ -423,18 +421,22 @@ impl Root {
         f(&dir, name)
     }
 
-    fn parent<'p>(&self, path: &'p Path) -> io::Result<(Dir, &'p OsStr)> {
+    fn parent<'p>(&self, path: &'p Path) -> io::Result<(Opened<'_>, &'p OsStr)> {
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
         Ok((self.dir_at(path.parent().unwrap_or(Path::new("")))?, name))
     }
 
-    fn dir_at(&self, path: &Path) -> io::Result<Dir> {
-        let mut dir = self.dir.try_clone()?;
-        for component in path.components() {
-            let Component::Normal(name) = component else {
-                return Err(ErrorKind::InvalidInput.into());
-            };
-            dir = open_dir_nofollow(&dir, name)?;
+    fn dir_at(&self, path: &Path) -> io::Result<Opened<'_>> {
+        if path.as_os_str().is_empty() {
+            return Ok(Opened::Before(&self.dir));
+        }
+        let names = names(path)?;
+        if let Some(dir) = platform::dir_below(&self.dir, path) {
+            return Ok(Opened::Now(dir));
+        }
+        let mut dir = Opened::Before(&self.dir);
+        for name in names {
+            dir = Opened::Now(open_dir_nofollow(&dir, name)?);
         }
         Ok(dir)
     }
@@ -443,6 +445,34 @@ impl Root {
         // Component by component, so that all of it is written as the system writes paths.
         FsError { verb, path: self.path.iter().chain(path).collect(), source }
     }
+}
+
+/// A folder, and whether it is ours to close.
+enum Opened<'r> {
+    Before(&'r Dir),
+    Now(Dir),
+}
+
+impl Deref for Opened<'_> {
+    type Target = Dir;
+
+    fn deref(&self) -> &Dir {
+        match self {
+            Self::Before(dir) => dir,
+            Self::Now(dir) => dir,
+        }
+    }
+}
+
+/// The names on a way that leads down only.
+fn names(path: &Path) -> io::Result<Vec<&OsStr>> {
+    let name = |component| match component {
+        Component::Normal(name) => Ok(name),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => {
+            Err(ErrorKind::InvalidInput.into())
+        }
+    };
+    path.components().map(name).collect()
 }
 
 fn open_dir_nofollow(dir: &Dir, name: &OsStr) -> io::Result<Dir> {

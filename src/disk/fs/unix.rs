@@ -3,8 +3,10 @@
 // What cannot fail here can fail elsewhere.
 #![allow(clippy::unnecessary_wraps)]
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -12,7 +14,7 @@ use cap_fs_ext::DirExt;
 use cap_primitives::fs::{AccessModes, AccessType};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 
-use super::Root;
+use super::{Kind, Root, Stat};
 
 /// Fills `buf` from `offset`; the file's own position does not matter.
 pub fn read_exact_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
@@ -22,6 +24,90 @@ pub fn read_exact_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<()>
 /// Writes all of `buf` at `offset`; the file's own position does not matter.
 pub fn write_all_at(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(buf, offset)
+}
+
+/// A folder of names, opened in one step and never through a link. `None` where the system has no such step, and
+/// where it fails: who walks there finds out why.
+pub(super) fn dir_below(dir: &Dir, path: &Path) -> Option<Dir> {
+    below(dir, path, Opening::Dir).map(Dir::from_std_file)
+}
+
+/// The same of whatever stands there, for reading.
+pub(super) fn file_below(dir: &Dir, path: &Path) -> Option<File> {
+    below(dir, path, Opening::File)
+}
+
+#[derive(Clone, Copy)]
+enum Opening {
+    Dir,
+    File,
+}
+
+/// <https://man7.org/linux/man-pages/man2/openat2.2.html>
+#[cfg(target_os = "linux")]
+fn below(dir: &Dir, path: &Path, opening: Opening) -> Option<File> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+    let opening = match opening {
+        Opening::Dir => OFlags::PATH | OFlags::DIRECTORY,
+        Opening::File => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+    };
+    let flags = opening | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    openat2(dir, path, flags, Mode::empty(), resolve).ok().map(File::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn below(_: &Dir, _: &Path, _: Opening) -> Option<File> {
+    None
+}
+
+/// What lies directly in a folder, by name.
+pub(super) fn list(dir: &Dir) -> io::Result<Vec<(OsString, Stat)>> {
+    use rustix::fs::{AtFlags, Dir as Listing, FileType, Mode, OFlags, openat, statat};
+    let mut names = Vec::new();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut listing = Listing::new(openat(dir, ".", flags, Mode::empty())?)?;
+    while let Some(entry) = listing.read() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => {
+                let kind = match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::RegularFile => Kind::File,
+                    FileType::Directory => Kind::Dir,
+                    FileType::Symlink => Kind::Link,
+                    FileType::Fifo
+                    | FileType::Socket
+                    | FileType::CharacterDevice
+                    | FileType::BlockDevice
+                    | FileType::Unknown => Kind::Other,
+                };
+                let modified = (stat.st_mtime, stat.st_mtime_nsec);
+                let name = OsStr::from_bytes(name.to_bytes()).to_owned();
+                names.push((name, stat_of(kind, stat.st_size, modified)));
+            }
+            Err(rustix::io::Errno::NOENT) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(names)
+}
+
+/// The width of the numbers differs between systems.
+fn stat_of<S, N>(kind: Kind, size: i64, (seconds, nanoseconds): (S, N)) -> Stat
+where
+    i128: From<S> + From<N>,
+{
+    let nanoseconds = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+    let bounded = nanoseconds.clamp(i64::MIN.into(), i64::MAX.into());
+    Stat {
+        kind,
+        length: if kind == Kind::File { size.unsigned_abs() } else { 0 },
+        mtime_ns: i64::try_from(bounded).unwrap_or(0),
+    }
 }
 
 /// A folder's own handle may be open for walking only, so it is opened anew for this.

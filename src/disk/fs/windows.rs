@@ -3,6 +3,7 @@
 // What cannot fail here can fail elsewhere.
 #![allow(clippy::unnecessary_wraps)]
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::windows::fs::FileExt;
@@ -13,7 +14,31 @@ use std::time::Duration;
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 
-use super::Root;
+use super::{Root, Stat, is_absent};
+
+/// There is no one step to what lies further down.
+pub(super) fn dir_below(_: &Dir, _: &Path) -> Option<Dir> {
+    None
+}
+
+/// There is no one step to what lies further down.
+pub(super) fn file_below(_: &Dir, _: &Path) -> Option<File> {
+    None
+}
+
+/// What lies directly in a folder, by name.
+pub(super) fn list(dir: &Dir) -> io::Result<Vec<(OsString, Stat)>> {
+    let mut names = Vec::new();
+    for entry in dir.entries()? {
+        let entry = entry?;
+        match entry.metadata() {
+            Ok(metadata) => names.push((entry.file_name(), Stat::of(&metadata))),
+            Err(e) if is_absent(&e) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(names)
+}
 
 /// Fills `buf` from `offset`; moves the file's own position, which nobody may rely on.
 pub fn read_exact_at(file: &File, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
