@@ -18,7 +18,7 @@ use crate::model::fault::Fault;
 use crate::model::manifest::{EntryIndex, InfoHash, Manifest, PieceSet};
 use crate::model::pack::PackConfig;
 use crate::model::snapshot::Seeding;
-use crate::net::swarm::{self, Joined, PackStorage, Swarm, SwarmOptions, Torrent, Turn};
+use crate::net::swarm::{Joined, PackStorage, Swarm, SwarmOptions, Torrent, Turn};
 use crate::origin::metainfo;
 
 /// How long after a failure to seed it is tried again.
@@ -150,7 +150,9 @@ impl Given {
             |prepared: &Prepared| prepared.storage.manifest.info_hash == self.info_hash;
         let Some(prepared) = prepared.filter(of_torrent) else { return Ok(None) };
         let Prepared { bytes, have, lacking, storage } = prepared;
-        let peers = swarm::addresses(&self.config.peers).await;
+        // Those who are named have all of it. Transmission does not serve an address again that it once saw
+        // complete, so who may need a repair one day does not show itself there.
+        let peers = Vec::new();
         let torrent = Torrent { bytes, have, unwanted: lacking, storage, peers };
         Ok(Some(self.swarm.add(turn, torrent).await?))
     }

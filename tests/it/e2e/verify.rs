@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use serde_json::json;
 
 use super::{Tree, World, noise, pack};
+use crate::world::LIMIT;
 
 /// Damages a file as a failing disk does: nothing but the bytes shows it.
 fn rot(world: &World, damaged: &Tree, path: &str) {
@@ -119,6 +120,23 @@ fn damage_in_a_piece_of_several_files_is_mended_without_touching_the_right_ones(
     for path in pack.0.keys().filter(|path| *path != "shaders/wind.glsl") {
         assert_eq!(after[path], before[path], "{path} was touched");
     }
+}
+
+#[test]
+fn what_breaks_after_it_was_seeded_is_repaired_from_the_seeder_it_came_from() {
+    let world = World::new();
+    world.set("auto_apply", "true");
+    world.publish(&pack());
+    let engine = world.follow();
+    world.await_status("seeding", |status| !status["seeding"].is_null());
+    for path in ["mods/core.pak", "maps/castle.map"] {
+        rot(&world, &pack().damaged(path), path);
+        world.modsync("verify --repair").exits(0);
+        world.has(&pack());
+        world.await_status("seeding again", |status| !status["seeding"].is_null());
+    }
+    engine.sigterm();
+    engine.end(LIMIT).exits(0);
 }
 
 #[test]
