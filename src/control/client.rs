@@ -71,6 +71,9 @@ impl Client {
                 let what = format!("the ModSync that runs is of version {}", endpoint.version);
                 Err(Fault::new(FaultKind::Refused, what, "End it, and start it again."))
             }
+            Ok(Err(error @ ClientError::Status(StatusCode::SERVICE_UNAVAILABLE))) => {
+                Err(lost(&error))
+            }
             Ok(Err(error)) => {
                 tracing::debug!("no engine answers: {error}");
                 Ok(None)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request as HttpRequest, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -171,21 +172,29 @@ fn turn_away(stream: TcpStream) {
 /// that resolves to loopback comes with its own name (DNS rebinding).
 async fn admit(State(desk): State<Arc<Desk>>, request: HttpRequest, next: Next) -> Response {
     let headers = request.headers();
+    let head: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if head > LARGEST_REQUEST {
+        let why = format!("the head is larger than {LARGEST_REQUEST} bytes");
+        return refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &why);
+    }
     let port = desk.endpoint.port;
     let ours = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
     if !text(headers, header::HOST).is_some_and(|host| ours.iter().any(|name| name == host)) {
         return refuse(StatusCode::FORBIDDEN, "the Host header does not name this program");
     }
-    let token =
-        text(headers, header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    let token = text(headers, header::AUTHORIZATION).and_then(|value| value.split_once(' '));
+    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"));
+    let token = token.map(|(_, token)| token);
     if !token.is_some_and(|token| is_same(token, &desk.endpoint.token)) {
         return refuse(StatusCode::UNAUTHORIZED, "the token is missing or wrong");
     }
     next.run(request).await
 }
 
+/// A header that is there once.
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
 /// Compares in a time that does not tell where the difference is.
@@ -209,9 +218,10 @@ async fn events(State(desk): State<Arc<Desk>>) -> impl IntoResponse {
 
 async fn command(
     State(desk): State<Arc<Desk>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: HttpRequest,
 ) -> Response {
+    let Ok(Path(name)) = name else { return unknown(request).await };
     let body = match timeout(PATIENCE, to_bytes(request.into_body(), LARGEST_REQUEST)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {

@@ -410,7 +410,7 @@ fn guard(
 ) -> Option<Fault> {
     let installed = &baseline?.files;
     let shared = installed.keys().filter(|path| names.contains(path.as_str())).count();
-    let hint = "Look at the plan, and approve it if it is what you want.";
+    let hint = "Approve it if that is what you want; `modsync plan` names the files.";
     if shared * 5 < installed.len() {
         let what = format!(
             "the new release has only {shared} of the {} installed files in it: it may be another pack",

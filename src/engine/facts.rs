@@ -131,7 +131,6 @@ impl Facts {
     /// The release the user went back from is held. What the origin offers is not forgotten for it.
     pub fn rolled_back(&mut self, report: &ApplyReport, from: Release, in_trash: InTrash) {
         self.in_trash(in_trash);
-        self.last_verify = None;
         self.extras = None;
         self.installed = Some(report.release.clone());
         self.last_apply = Some(report.clone());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::disk::complete::Staged;
 use crate::disk::layout::Marker;
 use crate::disk::plan::Plan;
+use crate::model::fault::Fault;
 use crate::model::manifest::Manifest;
 use crate::model::release::Release;
 use crate::model::report::{
@@ -125,7 +126,7 @@ pub struct Found {
 }
 
 /// What the origin said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Checked {
     /// `None`: the same as last time.
     pub release: Option<Release>,
@@ -134,4 +135,6 @@ pub struct Checked {
     pub full: bool,
     /// What is left in the trash, if it was emptied.
     pub in_trash: Option<InTrash>,
+    /// Why the folder is not there, where something is installed.
+    pub gone: Option<Fault>,
 }

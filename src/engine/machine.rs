@@ -116,6 +116,8 @@ pub struct Machine {
     waiting: Option<Waiting>,
     /// Why a person must decide about the offered release, and the plan to decide about.
     question: Option<(Fault, Option<Arc<PlanReport>>)>,
+    /// Why the folder was not there at the last check.
+    gone: Option<Fault>,
     /// The last plan and how far it got, so that a try again need not read the whole folder again.
     prepared: Option<Prepared>,
 }
@@ -138,6 +140,7 @@ impl Machine {
             seeding: false,
             waiting: None,
             question: None,
+            gone: None,
             prepared: None,
         }
     }

@@ -2,7 +2,9 @@
 
 use crate::model::command::{Approval, Command};
 use crate::model::fault::FaultKind;
-use crate::model::snapshot::{PackView, Phase, Progress, Question, Removed, Snapshot, Unit};
+use crate::model::snapshot::{
+    PackView, Phase, Progress, Question, Removed, Snapshot, Unit, Verdict,
+};
 use crate::ui::text::{self, size};
 
 /// Windows shows no more of a tooltip, in UTF-16 units.
@@ -136,7 +138,7 @@ fn of_pack(pack: &PackView) -> Vec<Item> {
     items.push(ask("Check for updates", Command::Check, free));
     items.push(update(pack, free));
     items.push(ask("Verify files", Command::Verify { repair: false }, free && installed));
-    let damaged = pack.last_verify.filter(|verdict| verdict.problems > 0);
+    let damaged = damaged(pack);
     items.push(ask(
         &damaged.map_or("Repair".to_owned(), |v| format!("Repair ({})", size(v.bad_bytes))),
         Command::Verify { repair: true },
@@ -160,6 +162,11 @@ fn of_pack(pack: &PackView) -> Vec<Item> {
         enabled: true,
     });
     items
+}
+
+/// What the last look at every byte found, if something was not right.
+fn damaged(pack: &PackView) -> Option<Verdict> {
+    pack.last_verify.filter(|verdict| verdict.problems > 0)
 }
 
 /// Whether there is a folder to open.
@@ -253,6 +260,12 @@ pub fn headline(pack: &PackView) -> String {
     let doing = match &pack.phase {
         Phase::Starting => "starting".to_owned(),
         Phase::Current if pack.installed.is_none() => "nothing installed yet".to_owned(),
+        Phase::Current if damaged(pack).is_some() => {
+            match damaged(pack).map_or(0, |v| v.problems) {
+                1 => "1 file is not right".to_owned(),
+                files => format!("{files} files are not right"),
+            }
+        }
         Phase::Current if pack.held => "the update before is back".to_owned(),
         Phase::Current => "up to date".to_owned(),
         Phase::UpdateAvailable { summary: Some(summary) } => {
@@ -324,6 +337,7 @@ fn icon(pack: &PackView) -> Icon {
         | Phase::Applying { progress }
         | Phase::Verifying { progress } => working(progress),
         Phase::UpdateAvailable { .. } => Icon::UpdateAvailable,
+        Phase::Current if damaged(pack).is_some() => Icon::NeedsAttention,
         Phase::Paused => Icon::Paused,
         // A look every few minutes shall not make the icon blink.
         Phase::Starting | Phase::Checking | Phase::Current | Phase::Waiting { .. } => {

@@ -408,8 +408,11 @@ pub fn manifest(manifest: &crate::model::manifest::Manifest) -> String {
     out
 }
 
-/// A sentence begins with a capital letter.
+/// A sentence begins with a capital letter, and an address as it is written.
 pub fn capital(text: &str) -> String {
+    if text.split_whitespace().next().is_some_and(|word| word.contains("://")) {
+        return text.to_owned();
+    }
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

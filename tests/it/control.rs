@@ -162,6 +162,9 @@ fn what_is_forged_garbled_or_too_large_is_refused_with_its_reason() {
     let (_origin, place, _engine) = running();
     let large = format!("{{\"pack\":\"{}\"}}", "x".repeat(64 << 10));
     let check = r#"{"pack":"pack"}"#;
+    let much = "x".repeat(80_000);
+    let host = format!("127.0.0.1:{}", note(&place.path("state"))["port"]);
+    let two = format!("{host}\r\nHost: {host}");
     for (line, replaced, body, status, why) in [
         ("POST /v1/check", &[("Authorization", "")][..], check, 401, "token"),
         ("POST /v1/check", &[("Authorization", "Bearer 00")], check, 401, "token"),
@@ -180,6 +183,9 @@ fn what_is_forged_garbled_or_too_large_is_refused_with_its_reason() {
         ("POST /v1/check", &[], r#"{"pack":"other"}"#, 409, "there is no pack `other`"),
         ("POST /v1/check", &[], &large, 413, "65536 bytes"),
         ("OPTIONS /v1/check", &[], "", 404, "there is no"),
+        ("POST /v1/%ff%00", &[], "", 404, "there is no"),
+        ("GET /v1/snapshot", &[("Authorization", &much)], "", 431, "65536 bytes"),
+        ("GET /v1/snapshot", &[("Host", &two)], "", 403, "Host"),
     ] {
         let (got, answer) = ask(&place.path("state"), line, replaced, body);
         let case = format!("{line} {replaced:?}: {answer}");

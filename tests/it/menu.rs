@@ -108,6 +108,20 @@ NeedsAttention: ModSync / p: the new release removes 812 of 900 files
 }
 
 #[test]
+fn what_was_found_damaged_is_not_called_up_to_date() {
+    let damaged = |problems| PackView { last_verify: Some(verdict(problems)), ..pack("p") };
+    for (problems, begins) in [
+        (0, "Idle: up to date"),
+        (1, "NeedsAttention: 1 file is not right"),
+        (2, "NeedsAttention: 2 files are not right"),
+    ] {
+        let shown = brief(&damaged(problems));
+        assert!(shown.starts_with(begins), "{shown}");
+        assert_eq!(shown.contains("Repair"), problems > 0, "{shown}");
+    }
+}
+
+#[test]
 fn several_packs_have_a_submenu_each_and_what_holds_for_all_stands_below() {
     let packs = [
         PackView { paused: true, phase: Phase::Paused, ..pack("a") },

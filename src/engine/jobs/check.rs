@@ -9,14 +9,27 @@ use tokio::task::spawn_blocking;
 
 use super::{Context, change, kept_torrent, read_torrent};
 use crate::disk::fs::Root;
+use crate::disk::layout;
 use crate::engine::job::{Checked, InTrash, Outcome};
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, FaultKind};
 use crate::model::release::{Digest, Release};
 use crate::net::http;
 use crate::net::remote::{self, Fetched as Body};
 use crate::net::swarm;
 
+/// Asks the origin. Whether the folder is there is no reason to fail that, and is told as well: who only
+/// follows would not notice before the next release.
 pub(super) async fn check(context: &Context, full: bool) -> Result<Outcome, Fault> {
+    let checked = ask_origin(context, full).await?;
+    let context = context.clone();
+    let looked = spawn_blocking(move || {
+        layout::look(&context.config.folder, context.facts.known_marker()).err()
+    });
+    let gone = looked.await.ok().flatten().filter(|fault| fault.kind == FaultKind::FolderGone);
+    Ok(Outcome::Checked(Checked { gone, ..checked }))
+}
+
+async fn ask_origin(context: &Context, full: bool) -> Result<Checked, Fault> {
     let url = &context.config.url;
     // What was lost here must be fetched again, whatever the origin says of it.
     let published = context.facts.origin.digest;
@@ -32,12 +45,7 @@ pub(super) async fn check(context: &Context, full: bool) -> Result<Outcome, Faul
     let body = remote::fetch(&context.http, url, condition).await.map_err(|e| e.fault(url))?;
     let (bytes, validators) = match body {
         Body::Unchanged => {
-            return Ok(Outcome::Checked(Checked {
-                release: None,
-                validators: None,
-                full: false,
-                in_trash: None,
-            }));
+            return Ok(Checked::default());
         }
         Body::Bytes { bytes, validators } => (bytes, validators),
     };
@@ -46,7 +54,7 @@ pub(super) async fn check(context: &Context, full: bool) -> Result<Outcome, Faul
     let digest = Digest(Sha256::digest(&bytes).into());
     let validators = Some(validators);
     if published == Some(digest) && !lost {
-        return Ok(Outcome::Checked(Checked { release: None, validators, full: true, in_trash }));
+        return Ok(Checked { validators, full: true, in_trash, ..Checked::default() });
     }
     let state = Arc::clone(&context.state);
     let release = spawn_blocking(move || accept(&state, digest, &bytes))
@@ -56,7 +64,7 @@ pub(super) async fn check(context: &Context, full: bool) -> Result<Outcome, Faul
             what: format!("{}: {}", http::shown(url), fault.what),
             ..fault
         })?;
-    Ok(Outcome::Checked(Checked { release: Some(release), validators, full: true, in_trash }))
+    Ok(Checked { release: Some(release), validators, full: true, in_trash, gone: None })
 }
 
 /// That the trash could not be emptied is no reason to fail a check.

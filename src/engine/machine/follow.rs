@@ -43,6 +43,7 @@ impl Machine {
             }
             Outcome::Checked(checked) => {
                 errand.has_checked = true;
+                self.gone.clone_from(&checked.gone);
                 self.checked(checked, now);
                 remember(self.after_check(errand, now))
             }
@@ -168,6 +169,9 @@ impl Machine {
                 return effects;
             }
             Goal::Follow { .. } => {
+                if let Some(fault) = self.gone.take() {
+                    return self.fail(errand, Running::Scan, fault, now);
+                }
                 let news = self.facts.offered.is_some() && !self.facts.is_held();
                 let asked = self.question.is_some();
                 let planned = self.facts.summary.is_some()

@@ -125,7 +125,8 @@ impl From<StartError> for Failure {
             StartError::Config(error) => error.into(),
             StartError::Fs(error) => Fault::from(error).into(),
             StartError::Running(_) => {
-                let hint = "`modsync status` shows what it does.";
+                let hint =
+                    "If `modsync status` cannot show what it does, end it and start it again.";
                 Fault::new(FaultKind::Refused, error, hint).into()
             }
             StartError::Http(_) => {

@@ -178,28 +178,6 @@ fn a_disk_that_becomes_read_only_stops_an_update_and_every_look_still_works() {
 }
 
 #[test]
-fn a_disk_that_becomes_read_only_in_the_middle_of_an_apply_leaves_each_file_old_or_new() {
-    let world = with_an_update_to_come("mount -t tmpfs -o size=40m disk player");
-    let mut at = 60;
-    let sync = loop {
-        // The first time the journal is there, the apply has begun.
-        let sync = world.spawn_until(at, "sync").expect("an update of more changes");
-        if world.own("journal").exists() {
-            break sync;
-        }
-        sync.sigkill();
-        at += 3;
-    };
-    world.sh("mount -o remount,ro player 2>/dev/null || mount -o remount,size=40m player");
-    sync.go_on();
-    let ended = sync.end(LIMIT);
-    nothing_is_lost(&world);
-    world.sh("mount -o remount,rw player");
-    assert!(matches!(ended.code, Some(0 | 1)), "{ended:?}");
-    goes_on(&world);
-}
-
-#[test]
 fn a_file_that_cannot_be_replaced_makes_all_of_an_update_wait() {
     let world = with_an_update_to_come("true");
     world.sh("chattr +i player/pack/mods/core.pak");
@@ -251,6 +229,24 @@ fn a_disk_that_is_gone_or_replaced_is_neither_filled_nor_forgotten() {
     ["sync", "verify", "clean"].into_iter().for_each(is_gone);
     world.sh("rm -r player/pack; mount --move elsewhere player");
     goes_on(&world);
+}
+
+#[test]
+fn a_folder_that_goes_while_there_is_no_news_is_noticed_at_the_next_check_and_when_it_is_back() {
+    let world = World::with(&pack());
+    world.set("check_interval", "\"10s\"");
+    let engine = world.follow();
+    world.await_status("up to date", |status| status["phase"]["phase"] == "current");
+    let away = world.at("away");
+    fs::rename(world.pack(), &away).unwrap();
+    world.await_status("gone", |status| status["fault"]["kind"] == "folder_gone");
+    fs::rename(&away, world.pack()).unwrap();
+    world.await_status("back", |status| {
+        status["fault"].is_null() && status["phase"]["phase"] == "current"
+    });
+    world.has(&pack());
+    engine.sigterm();
+    engine.end(LIMIT).exits(0);
 }
 
 #[test]

@@ -203,6 +203,7 @@ pub fn found(number: u8) -> Result<Outcome, Fault> {
         validators: Some(Validators::default()),
         full: true,
         in_trash: None,
+        gone: None,
     }))
 }
 
@@ -213,7 +214,7 @@ pub fn same() -> Result<Outcome, Fault> {
 /// The origin offers nothing new, and the trash was emptied.
 pub fn same_and(in_trash: Option<InTrash>) -> Result<Outcome, Fault> {
     let validators = Some(Validators::default());
-    Ok(Outcome::Checked(Checked { release: None, validators, full: true, in_trash }))
+    Ok(Outcome::Checked(Checked { release: None, validators, full: true, in_trash, gone: None }))
 }
 
 pub fn planned(number: u8, guard: Option<Fault>) -> Arc<Planned> {
