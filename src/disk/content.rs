@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::baseline::Installed;
 use super::fs::{Root, Stat, read_exact_at};
 use super::verify::Content;
-use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
+use crate::model::manifest::{Entry, EntryIndex, Manifest, PieceSet};
 
 /// Open files per pool.
 const OPEN_FILES: usize = 64;
@@ -34,9 +34,10 @@ impl Pool {
         let file = Arc::new(open()?);
         let mut pool = self.lock();
         pool.push_back((entry, Arc::clone(&file)));
-        if pool.len() > OPEN_FILES {
-            pool.pop_front();
-        }
+        let oldest = if pool.len() > OPEN_FILES { pool.pop_front() } else { None };
+        drop(pool);
+        // It is closed while others use the pool.
+        drop(oldest);
         Ok(file)
     }
 
@@ -80,14 +81,17 @@ impl Live {
         if buf.is_empty() {
             return Ok(());
         }
-        let Some(path) = self.manifest.entries.get(entry).map(|e| &e.path) else {
+        let Some(Entry { path, length, .. }) = self.manifest.entries.get(entry) else {
             return Err(ErrorKind::NotFound.into());
         };
         let Some(path) = path else {
             buf.fill(0);
             return Ok(());
         };
-        let file = self.pool.get(entry, || self.root.open_file(path).map_err(|e| e.source))?;
+        let open = || self.root.open_file(path).map_err(|e| e.source);
+        // A file that is read at once is not read again soon.
+        let at_once = buf.len() as u64 == *length;
+        let file = if at_once { Arc::new(open()?) } else { self.pool.get(entry, open)? };
         if let Some(expected) = self.expected.get(&entry)
             && !expected.looks_like(Stat::of_file(&file)?)
         {
