@@ -20,6 +20,7 @@ mod desktop;
 mod e2e;
 mod faulty;
 mod histories;
+mod hostile;
 mod layering;
 mod machine;
 mod menu;

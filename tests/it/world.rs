@@ -235,6 +235,11 @@ fn torrent(tree: &Tree, folder: &Path) -> Vec<u8> {
     dict([("info", torrent.info())]).encode()
 }
 
+/// Whether the long tests are asked for as well.
+pub fn is_nightly() -> bool {
+    std::env::var("MODSYNC_TESTS").is_ok_and(|which| which == "nightly")
+}
+
 fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
