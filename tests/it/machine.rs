@@ -589,7 +589,7 @@ fn an_origin_that_is_away_is_asked_again_before_it_counts_as_back() {
     pack.command(Command::Verify { repair: true });
     pack.done(verified(0));
     assert_eq!(pack.fault(), Some(FaultKind::OriginUnreachable));
-    pack.wait(Duration::from_mins(1));
+    pack.wait(Duration::from_secs(75));
     assert_eq!(pack.clock(), ["check"]);
     pack.done(same());
     assert_eq!(pack.fault(), None);
@@ -650,20 +650,21 @@ fn a_command_that_makes_no_sense_is_refused_and_the_next_one_is_heard() {
 }
 
 /// A machine with a clock in the test's hand.
-struct Pack {
-    machine: Machine,
-    time: SystemTime,
+pub struct Pack {
+    pub machine: Machine,
+    pub time: SystemTime,
+    pub dice: f64,
     ticket: u64,
 }
 
 impl Pack {
     fn new(auto_apply: bool) -> Self {
         let time = UNIX_EPOCH + Duration::from_hours(1_000_000);
-        Self { machine: machine(auto_apply, Facts::default(), time), time, ticket: 0 }
+        Self { machine: machine(auto_apply, Facts::default(), time), time, dice: 0.5, ticket: 0 }
     }
 
     /// After the first look at an empty folder.
-    fn ready(auto_apply: bool) -> Self {
+    pub fn ready(auto_apply: bool) -> Self {
         let mut pack = Self::new(auto_apply);
         pack.clock();
         pack.done(nothing_installed());
@@ -671,7 +672,7 @@ impl Pack {
     }
 
     /// After the first look at a folder with a release in it.
-    fn with_installed(number: u8, auto_apply: bool) -> Self {
+    pub fn with_installed(number: u8, auto_apply: bool) -> Self {
         let mut pack = Self::new(auto_apply);
         pack.clock();
         pack.done(installed(number));
@@ -679,7 +680,7 @@ impl Pack {
     }
 
     /// The next start of the program, up to the first job.
-    fn restarted(self) -> Self {
+    pub fn restarted(self) -> Self {
         let auto_apply = self.machine.config().auto_apply;
         let machine = machine(auto_apply, self.machine.facts().clone(), self.time);
         let mut pack = Self { machine, ..self };
@@ -687,7 +688,7 @@ impl Pack {
         pack
     }
 
-    fn wait(&mut self, time: Duration) {
+    pub fn wait(&mut self, time: Duration) {
         self.time += time;
     }
 
@@ -703,16 +704,16 @@ impl Pack {
         panic!("it never acted");
     }
 
-    fn clock(&mut self) -> Vec<String> {
+    pub fn clock(&mut self) -> Vec<String> {
         self.on(Input::Clock)
     }
 
-    fn command(&mut self, command: Command) -> Vec<String> {
+    pub fn command(&mut self, command: Command) -> Vec<String> {
         self.ticket += 1;
         self.on(Input::Command(self.ticket, command))
     }
 
-    fn done(&mut self, result: Result<Outcome, Fault>) -> Vec<String> {
+    pub fn done(&mut self, result: Result<Outcome, Fault>) -> Vec<String> {
         let effects = self.on(Input::Done(result));
         if effects.iter().all(|e| e == "remember") && self.is_idle() && effects.len() == 1 {
             return vec!["remember".to_owned(), "nothing".to_owned()];
@@ -725,17 +726,17 @@ impl Pack {
     }
 
     fn on(&mut self, input: Input) -> Vec<String> {
-        let now = Now { time: self.time, dice: 0.5 };
+        let now = Now { time: self.time, dice: self.dice };
         self.machine.on(input, now).iter().map(word).collect()
     }
 
     /// What stands in the way.
-    fn fault(&self) -> Option<FaultKind> {
+    pub fn fault(&self) -> Option<FaultKind> {
         let view = self.machine.view(Progress::default(), None);
         view.fault.map(|fault| fault.kind)
     }
 
-    fn phase(&self) -> &'static str {
+    pub fn phase(&self) -> &'static str {
         let phase: Phase = self.machine.view(Progress::default(), None).phase;
         phase.name()
     }
@@ -795,7 +796,7 @@ fn torrent() -> Vec<u8> {
     torrent_of("pack", 16 * 1024, &[("a.txt", b"hello")]).encode()
 }
 
-fn release(number: u8) -> Release {
+pub fn release(number: u8) -> Release {
     Release {
         digest: Digest([number; 32]),
         info_hash: InfoHash([number; 20]),
@@ -810,7 +811,7 @@ fn marker() -> Marker {
     Marker { id: "m".to_owned() }
 }
 
-fn fault(kind: FaultKind) -> Fault {
+pub fn fault(kind: FaultKind) -> Fault {
     Fault::new(kind, "it failed", "")
 }
 
@@ -823,7 +824,7 @@ fn installed(number: u8) -> Result<Outcome, Fault> {
     Ok(Outcome::Recovered(Found { installed, marker, ..Found::default() }))
 }
 
-fn found(number: u8) -> Result<Outcome, Fault> {
+pub fn found(number: u8) -> Result<Outcome, Fault> {
     Ok(Outcome::Checked(Checked {
         release: Some(release(number)),
         validators: Some(Validators::default()),
@@ -832,7 +833,7 @@ fn found(number: u8) -> Result<Outcome, Fault> {
     }))
 }
 
-fn same() -> Result<Outcome, Fault> {
+pub fn same() -> Result<Outcome, Fault> {
     same_and(None)
 }
 
@@ -861,7 +862,7 @@ fn planned(number: u8, guard: Option<Fault>) -> Arc<Planned> {
     Arc::new(Planned { plan, manifest, torrent, report, arrived: Arc::default() })
 }
 
-fn scanned(number: u8) -> Result<Outcome, Fault> {
+pub fn scanned(number: u8) -> Result<Outcome, Fault> {
     Ok(Outcome::Scanned(planned(number, None)))
 }
 
@@ -883,7 +884,7 @@ fn verified(problems: usize) -> Result<Outcome, Fault> {
     Ok(Outcome::Verified(report, planned(1, None)))
 }
 
-fn fetched() -> Result<Outcome, Fault> {
+pub fn fetched() -> Result<Outcome, Fault> {
     let staged = Staged { files: BTreeMap::new(), unchanged: BTreeMap::new() };
     Ok(Outcome::Fetched(Fetched { staged, downloaded: 5, marker: marker() }))
 }
@@ -899,12 +900,12 @@ fn report(number: u8) -> ApplyReport {
     }
 }
 
-fn applied(number: u8) -> Result<Outcome, Fault> {
+pub fn applied(number: u8) -> Result<Outcome, Fault> {
     let in_trash = InTrash { can_go_back: true, removed: None };
     Ok(Outcome::Applied { report: report(number), marker: marker(), in_trash })
 }
 
-fn rolled_back(to: u8, from: u8) -> Result<Outcome, Fault> {
+pub fn rolled_back(to: u8, from: u8) -> Result<Outcome, Fault> {
     let in_trash = InTrash::default();
     Ok(Outcome::RolledBack { report: report(to), from: release(from), in_trash })
 }

@@ -36,6 +36,7 @@ mod refusals;
 mod replies;
 mod reply;
 mod rules;
+mod spacing;
 mod swarm;
 mod toast;
 mod torrents;

@@ -142,6 +142,7 @@ impl Machine {
     }
 
     fn checked(&mut self, checked: Checked, now: Now) {
+        self.unanswered = 0;
         self.next_check = self
             .next_check
             .map(|_| now.time + backoff::interval(self.config.check_interval, now.dice));
@@ -349,7 +350,9 @@ impl Machine {
         if matches!(errand.goal, Goal::Follow { .. }) && at_origin && waits_here {
             // What stands in the way here may be over, whatever the origin does.
             tracing::warn!("the origin is asked again later: {fault}");
-            let wait = backoff::delay(&fault, 1, now.dice).unwrap_or(self.config.check_interval);
+            self.unanswered = self.unanswered.saturating_add(1);
+            let wait = backoff::delay(&fault, self.unanswered, now.dice);
+            let wait = wait.unwrap_or(self.config.check_interval);
             self.next_check = self.next_check.map(|_| now.time + wait);
             return self.after_check(errand, now);
         }
