@@ -4,6 +4,7 @@ mod crash;
 mod demo;
 mod guards;
 mod headless;
+mod kills;
 mod peers;
 mod power;
 mod verify;

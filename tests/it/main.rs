@@ -30,6 +30,7 @@ mod notices;
 mod origin;
 mod origin_server;
 mod outside;
+mod peer;
 mod place;
 mod races;
 mod refusals;
