@@ -7,6 +7,7 @@ mod headless;
 mod kills;
 mod peers;
 mod power;
+mod stall;
 mod verify;
 
 use std::fs;

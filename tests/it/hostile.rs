@@ -146,7 +146,7 @@ impl Servers {
     fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         for (list, kind) in
-            [(self.unreachable(), "origin_unreachable"), (self.refused(), "origin_refused")]
+            [(Self::unreachable(), "origin_unreachable"), (self.refused(), "origin_refused")]
         {
             for (name, behaviour, words, hint) in list {
                 let url = self.origin.set(&format!("/{name}"), behaviour);
@@ -176,7 +176,7 @@ type Named = (&'static str, Behaviour, &'static str, &'static str);
 
 #[rustfmt::skip] // tables, one fault a line
 impl Servers {
-    fn unreachable(&self) -> Vec<Named> {
+    fn unreachable() -> Vec<Named> {
         let status = Behaviour::status;
         let ok = |rest: &str| Behaviour::raw(format!("HTTP/1.1 200 OK\r\n{rest}"));
         let chunked = |rest: &str| ok(&format!("Transfer-Encoding: chunked\r\n\r\n{rest}"));
@@ -361,7 +361,8 @@ impl Player {
         for fault in faults {
             let folder = self.folder(&fault.name);
             let _ = writeln!(text, "[[pack]]\nname = {:?}\nurl = {:?}", fault.name, url(fault));
-            let _ = writeln!(text, "folder = {folder:?}\nseed = false\nauto_apply = true");
+            let _ =
+                writeln!(text, "folder = '{}'\nseed = false\nauto_apply = true", folder.display());
         }
         text += "[network]\ndht = false\nlocal_discovery = false\ntrackers = false\nupnp = false\n";
         let new = self.dir.path().join("config.new");
