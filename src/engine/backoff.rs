@@ -8,12 +8,16 @@ use crate::model::fault::{Fault, Next};
 const LONGEST: Duration = Duration::from_hours(6);
 
 /// The time to wait after the `failures`-th fault in a row, `None` when it is not tried again by
-/// itself. `dice` is uniform in 0..1; the time is spread by a quarter either way.
+/// itself. `dice` is uniform in 0..1; the time is spread by a quarter either way, as far as it stays
+/// within the kind's limits, so that no two players come back together.
 pub fn delay(fault: &Fault, failures: u32, dice: f64) -> Option<Duration> {
     let planned = match fault.kind.next() {
         Next::Backoff { first, longest } => {
             let doublings = failures.saturating_sub(1).min(16);
-            spread(first.saturating_mul(1 << doublings).min(longest), dice).min(longest).max(first)
+            let middle = first.saturating_mul(1 << doublings).min(longest);
+            let (least, most) =
+                (middle.mul_f64(0.75).max(first), middle.mul_f64(1.25).min(longest));
+            least + most.saturating_sub(least).mul_f64(dice.clamp(0.0, 1.0))
         }
         Next::Watch(every) => every,
         Next::Ask | Next::Rest => return None,
@@ -25,10 +29,6 @@ pub fn delay(fault: &Fault, failures: u32, dice: f64) -> Option<Duration> {
 /// The time between two looks, spread by a tenth either way so that players do not come all at once.
 pub fn interval(every: Duration, dice: f64) -> Duration {
     every.mul_f64(0.9 + 0.2 * dice.clamp(0.0, 1.0))
-}
-
-fn spread(time: Duration, dice: f64) -> Duration {
-    time.mul_f64(0.75 + 0.5 * dice.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -47,16 +47,27 @@ mod tests {
                 .map(|d| d.as_secs() / 60)
         };
         let all: Vec<_> = (1..=11).filter_map(minutes).collect();
-        assert_eq!(all, [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360]);
-        for dice in [0.0, 0.99] {
-            let d = delay(&fault(FaultKind::OriginUnreachable, None), 1, dice).unwrap_or_default();
-            assert!((60..=75).contains(&d.as_secs()), "{d:?}");
+        assert_eq!(all, [1, 2, 4, 8, 16, 32, 64, 128, 256, 315, 315]);
+    }
+
+    #[test]
+    fn no_two_throws_of_the_dice_give_the_same_time() {
+        for (failures, least, most) in [(1, 60, 75), (2, 90, 150), (20, 270 * 60, 360 * 60)] {
+            let times: Vec<_> = (0..=100)
+                .filter_map(|dice| {
+                    let fault = fault(FaultKind::OriginUnreachable, None);
+                    delay(&fault, failures, f64::from(dice) / 100.0)
+                })
+                .collect();
+            assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+            let ends = [times[0], times[100]].map(|time| time.as_secs());
+            assert_eq!(ends, [least, most]);
         }
     }
 
     #[test]
     fn a_server_may_ask_for_more_and_not_for_ever() {
-        let after = |seconds| delay(&fault(FaultKind::OriginUnreachable, Some(seconds)), 1, 0.5);
+        let after = |seconds| delay(&fault(FaultKind::OriginUnreachable, Some(seconds)), 1, 0.0);
         assert_eq!(after(10), Some(Duration::from_mins(1)));
         assert_eq!(after(3600), Some(Duration::from_hours(1)));
         assert_eq!(after(u64::MAX), Some(LONGEST));

@@ -1,11 +1,12 @@
 //! [`Facts`]: what is remembered of a pack across restarts, besides what lies in its folder.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::job::{Checked, Found, InTrash};
 use crate::disk::layout::Marker;
+use crate::model::manifest::InfoHash;
 use crate::model::release::{Digest, Release};
 use crate::model::report::{ApplyReport, CleanReport, Summary, VerifyReport, rfc3339};
 use crate::model::snapshot::{Question, Removed, Verdict};
@@ -13,6 +14,13 @@ use crate::net::remote::Validators;
 
 /// The name of the record in a pack's state folder.
 pub const RECORD: &str = "facts";
+
+/// How often a day one and the same release is applied by itself.
+const TURNS: usize = 2;
+/// How long a turn counts.
+const DAY: Duration = Duration::from_hours(24);
+/// No more turns than these are remembered.
+const MOST_TURNS: usize = 64;
 
 /// What is remembered of a pack across restarts.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -44,6 +52,16 @@ pub struct Facts {
     pub removed: Option<Removed>,
     /// Faults in a row, for the back-off.
     pub failures: u32,
+    /// What was applied in the last day, the oldest first.
+    pub turns: Vec<Turn>,
+}
+
+/// A release came into the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    pub info_hash: InfoHash,
+    #[serde(with = "rfc3339")]
+    pub when: SystemTime,
 }
 
 /// What the origin said last.
@@ -62,7 +80,10 @@ pub struct Origin {
 
 impl Facts {
     /// Takes in what the folder says.
-    pub fn recovered(&mut self, found: Found) {
+    pub fn recovered(&mut self, found: Found, now: SystemTime) {
+        if let Some(report) = &found.finished {
+            self.had_its_turn(&report.release, now);
+        }
         self.marker = found.marker.or(self.marker.take());
         self.installed = found.installed;
         self.in_trash(found.in_trash);
@@ -114,7 +135,14 @@ impl Facts {
         true
     }
 
-    pub fn applied(&mut self, report: &ApplyReport, marker: Marker, in_trash: InTrash) {
+    pub fn applied(
+        &mut self,
+        report: &ApplyReport,
+        marker: Marker,
+        in_trash: InTrash,
+        now: SystemTime,
+    ) {
+        self.had_its_turn(&report.release, now);
         self.marker = Some(marker);
         self.in_trash(in_trash);
         self.last_verify = None;
@@ -172,6 +200,26 @@ impl Facts {
         self.installed.is_some() && offered.is_some() && offered == self.held
     }
 
+    /// Whether the origin goes back and forth: the release it offers was applied in the last day as often
+    /// as that is done without being asked.
+    pub fn is_back_too_often(&self, now: SystemTime) -> bool {
+        self.offered.as_ref().is_some_and(|offered| {
+            let turns = self.turns.iter().filter(|turn| turn.info_hash == offered.info_hash);
+            turns.filter(|turn| turn.counts(now)).count() >= TURNS
+        })
+    }
+
+    fn had_its_turn(&mut self, release: &Release, now: SystemTime) {
+        let is_repair = self.installed.as_ref().is_some_and(|r| r.digest == release.digest);
+        if is_repair {
+            return;
+        }
+        self.turns.retain(|turn| turn.counts(now));
+        self.turns.push(Turn { info_hash: release.info_hash, when: now });
+        let excess = self.turns.len().saturating_sub(MOST_TURNS);
+        self.turns.drain(..excess);
+    }
+
     /// The release to make the folder equal to, and whether a look at lengths and times will do.
     pub fn target(&self, even_held: bool) -> Option<(Release, bool)> {
         let offered = self.offered.clone().filter(|_| even_held || !self.is_held());
@@ -187,5 +235,12 @@ impl Facts {
             self.summary = None;
             self.question = None;
         }
+    }
+}
+
+impl Turn {
+    /// One from the future is of a clock that went wrong.
+    fn counts(&self, now: SystemTime) -> bool {
+        now.duration_since(self.when).is_ok_and(|age| age < DAY)
     }
 }

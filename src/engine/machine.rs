@@ -114,6 +114,8 @@ pub struct Machine {
     seeding: bool,
     /// What is tried again by itself, and when.
     waiting: Option<Waiting>,
+    /// Times in a row that the origin gave no answer while something here was waited for.
+    unanswered: u32,
     /// Why a person must decide about the offered release, and the plan to decide about.
     question: Option<(Fault, Option<Arc<PlanReport>>)>,
     /// Why the folder was not there at the last check.
@@ -139,6 +141,7 @@ impl Machine {
             was_ready: false,
             seeding: false,
             waiting: None,
+            unanswered: 0,
             question: None,
             gone: None,
             prepared: None,

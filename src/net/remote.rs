@@ -80,7 +80,9 @@ impl Validators {
         let text = |name| {
             let value: &HeaderValue = headers.get(name)?;
             let text = value.to_str().ok()?;
-            (!text.is_empty() && text.len() <= MAX_VALIDATOR).then(|| text.to_owned())
+            // `*` asks whether there is anything at all, and there always is.
+            let is_of_use = !matches!(text, "" | "*") && text.len() <= MAX_VALIDATOR;
+            is_of_use.then(|| text.to_owned())
         };
         Self { etag: text(ETAG), last_modified: text(LAST_MODIFIED) }
     }

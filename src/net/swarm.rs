@@ -7,7 +7,7 @@
 //!
 //! Packs with one and the same torrent take turns with it: see [`Turn`].
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
@@ -39,6 +39,9 @@ use crate::model::manifest::{EntryIndex, InfoHash, Manifest, PieceSet};
 /// How long a connected peer may say nothing. Clients let one wait for 10 s and more before they give
 /// anything, and say every two minutes that they are still there (BEP 3).
 const SILENCE: Duration = Duration::from_secs(150);
+
+/// How long a peer may take to see that a connection was closed.
+const NOTICED: Duration = Duration::from_secs(1);
 
 /// How the swarm reaches others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -267,6 +270,13 @@ impl Swarm {
         Ok(Joined { info_hash, torrent: handle, storage: torrent.storage })
     }
 
+    /// Leaves a torrent's swarm to join it again: the turn stays. Peers need a moment until they notice,
+    /// and take nobody twice.
+    pub async fn part(&self, turn: &Turn) {
+        self.delete(turn.info_hash).await;
+        tokio::time::sleep(NOTICED).await;
+    }
+
     /// Leaves a torrent's swarm, which ends the turn. The files stay.
     pub async fn leave(&self, turn: Turn) {
         self.delete(turn.info_hash).await;
@@ -398,6 +408,19 @@ async fn open(options: &SwarmOptions, port: u16) -> anyhow::Result<Arc<Session>>
 }
 
 impl Joined {
+    /// Who is connected, and whether they gave anything since the torrent was added.
+    #[expect(clippy::default_trait_access, reason = "librqbit does not export the type's name")]
+    pub fn peers(&self) -> BTreeMap<SocketAddr, bool> {
+        let Some(live) = self.torrent.live() else { return BTreeMap::new() };
+        let connected = live.per_peer_stats_snapshot(Default::default()).peers;
+        connected
+            .into_iter()
+            .filter_map(|(peer, stats)| {
+                Some((peer.parse().ok()?, stats.counters.fetched_bytes > 0))
+            })
+            .collect()
+    }
+
     pub fn standing(&self) -> Standing {
         let stats = self.torrent.stats();
         let failure = self.storage.failure().or_else(|| {

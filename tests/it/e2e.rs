@@ -5,11 +5,13 @@ mod demo;
 mod disk;
 mod guards;
 mod headless;
+mod kills;
 mod large;
 mod long_life;
 mod meanwhile;
 mod peers;
 mod power;
+mod stall;
 mod verify;
 
 use std::fs;

@@ -32,8 +32,10 @@ pub enum Behaviour {
     Stall(Vec<u8>),
     /// These bytes and then one byte again and again, slowly.
     Drip(Vec<u8>, Duration),
-    /// A 200 that never ends, as fast as it goes.
-    Endless,
+    /// These bytes and then the others again and again, as fast as it goes.
+    Flood(Vec<u8>, Vec<u8>),
+    /// These bytes and then a reset instead of an end.
+    Reset(Vec<u8>),
 }
 
 impl Behaviour {
@@ -55,6 +57,12 @@ impl Behaviour {
 
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self::Raw(bytes.into())
+    }
+
+    /// A 200 whose body never ends.
+    pub fn endless() -> Self {
+        let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+        Self::Flood(head.to_vec(), vec![b'x'; 16 << 10])
     }
 }
 
@@ -183,12 +191,19 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, tls: Option<&Tls>) {
 }
 
 fn serve(mut stream: impl Read + Write, shared: &Shared) -> Option<()> {
-    let seen = read_request(&mut stream)?;
+    let line = read_until(&mut stream, b"\r\n")?;
+    let path = line.split(' ').nth(1)?.to_owned();
     let behaviour = {
         let behaviours = lock(&shared.behaviours);
-        let exact = behaviours.get(&seen.path);
-        exact.or_else(|| behaviours.get(without_query(&seen.path))).cloned()
+        behaviours.get(&path).or_else(|| behaviours.get(without_query(&path))).cloned()
     };
+    if let Some(Behaviour::Reset(bytes)) = behaviour {
+        lock(&shared.seen).push(Seen { when: Instant::now(), path, headers: BTreeMap::new() });
+        // Who closes a connection without having read all that came resets it.
+        return send(&mut stream, &bytes);
+    }
+    let head = read_until(&mut stream, b"\r\n\r\n")?;
+    let seen = Seen { when: Instant::now(), path, headers: headers(&head) };
     let known = seen.headers.get("if-none-match").cloned();
     lock(&shared.seen).push(seen);
     match behaviour.unwrap_or_else(|| Behaviour::status("404 Not Found")) {
@@ -216,30 +231,29 @@ fn serve(mut stream: impl Read + Write, shared: &Shared) -> Option<()> {
                 send(&mut stream, b"x")?;
             }
         }
-        Behaviour::Endless => {
-            send(&mut stream, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+        Behaviour::Flood(bytes, again) => {
+            send(&mut stream, &bytes)?;
             loop {
-                send(&mut stream, &[b'x'; 16 << 10])?;
+                send(&mut stream, &again)?;
             }
         }
+        Behaviour::Reset(_) => None,
     }
 }
 
-fn read_request(stream: &mut impl Read) -> Option<Seen> {
-    let mut head = Vec::new();
+fn read_until(stream: &mut impl Read, end: &[u8]) -> Option<String> {
+    let mut read = Vec::new();
     let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && head.len() < 64 << 10 {
+    while !read.ends_with(end) && read.len() < 64 << 10 {
         stream.read_exact(&mut byte).ok()?;
-        head.push(byte[0]);
+        read.push(byte[0]);
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let mut lines = head.lines();
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
-    let headers = lines
-        .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-        .collect();
-    Some(Seen { when: Instant::now(), path, headers })
+    Some(String::from_utf8_lossy(&read).into_owned())
+}
+
+fn headers(head: &str) -> BTreeMap<String, String> {
+    let pairs = head.lines().filter_map(|line| line.split_once(": "));
+    pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect()
 }
 
 /// A whole answer in bytes.

@@ -33,7 +33,7 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::apply::folder::{Files, temporary};
 use crate::torrents::torrent_of;
 use crate::tree::noise;
-use crate::world::nightly;
+use crate::world::is_nightly;
 
 const PIECE: usize = 16384;
 
@@ -55,7 +55,7 @@ enum Deed {
 
 #[test]
 fn every_history_ends_with_the_last_release_and_all_that_the_player_made() {
-    let cases = if nightly() { 10_000 } else { 300 };
+    let cases = if is_nightly() { 10_000 } else { 300 };
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let histories = proptest::collection::vec(chapter(), 3);
     TestRunner::new(config).run(&histories, |history| live(&history)).unwrap();

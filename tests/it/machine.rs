@@ -1,7 +1,7 @@
 //! The state machine alone: what follows what. No clock, no disk, no network.
 
 mod clock;
-mod pack;
+pub mod pack;
 
 use std::time::Duration;
 
@@ -43,6 +43,65 @@ fn with_auto_apply_nobody_needs_to_click() {
     pack.clock();
     pack.done(found(1));
     assert_eq!(pack.done(scanned(1)), ["remember", "fetch"]);
+}
+
+#[test]
+fn an_origin_that_flips_between_two_releases_has_each_applied_twice_a_day() {
+    let mut pack = Pack::with_installed(1, true);
+    let mut applied = Vec::new();
+    let mut look = |pack: &mut Pack, number| {
+        pack.wait(Duration::from_mins(11));
+        assert!(pack.clock()[0].starts_with("check"));
+        if pack.done(found(number)).iter().any(|effect| effect.starts_with("scan"))
+            && pack.done(scanned(number)).contains(&"fetch".to_owned())
+        {
+            pack.done(fetched());
+            pack.done(self::applied(number));
+            applied.push(number);
+        }
+        (applied.clone(), pack.phase())
+    };
+    for round in 0..60 {
+        look(&mut pack, if round % 2 == 0 { 2 } else { 1 });
+    }
+    // What was installed at first was not applied that day.
+    let (so_far, phase) = look(&mut pack, 2);
+    assert_eq!((so_far, phase), (vec![2, 1, 2, 1], "update available"));
+    // A restart forgets none of this, and each look costs no more than the question.
+    let mut pack = pack.restarted();
+    pack.done(installed(1));
+    assert_eq!(look(&mut pack, 2), (vec![2, 1, 2, 1], "update available"));
+    // The origin keeps to its last word: that is taken when a day is over, without anybody.
+    let looks = (1..200).find(|_| look(&mut pack, 2).1 == "current").unwrap();
+    assert!((60..140).contains(&looks), "{looks}");
+    assert_eq!(look(&mut pack, 2), (vec![2, 1, 2, 1, 2], "current"));
+}
+
+#[test]
+fn a_release_that_comes_back_too_often_is_applied_at_a_word_and_whatever_the_clock_did() {
+    let mut pack = Pack::with_installed(1, true);
+    let take = |pack: &mut Pack, number| {
+        pack.wait(Duration::from_mins(11));
+        pack.clock();
+        pack.done(found(number));
+        let effects = pack.done(scanned(number));
+        let is_taken = effects.contains(&"fetch".to_owned());
+        if is_taken {
+            pack.done(fetched());
+            pack.done(applied(number));
+        }
+        is_taken
+    };
+    assert_eq!([2, 1, 2, 1].map(|number| take(&mut pack, number)), [true; 4]);
+    assert!(!take(&mut pack, 2));
+    pack.command(Command::Apply { approve: Approval::None });
+    pack.done(scanned(2));
+    pack.done(fetched());
+    assert_eq!(pack.done(applied(2)).last().unwrap(), "answer applied");
+    assert!(!take(&mut pack, 1));
+    // A clock that was ten years ahead must not forbid it for ten years.
+    pack.time -= Duration::from_hours(90_000);
+    assert!(take(&mut pack, 1));
 }
 
 #[test]
@@ -578,7 +637,7 @@ fn an_origin_that_is_away_is_asked_again_before_it_counts_as_back() {
     pack.command(Command::Verify { repair: true });
     pack.done(verified(0));
     assert_eq!(pack.fault(), Some(FaultKind::OriginUnreachable));
-    pack.wait(Duration::from_mins(1));
+    pack.wait(Duration::from_secs(75));
     assert_eq!(pack.clock(), ["check"]);
     pack.done(same());
     assert_eq!(pack.fault(), None);

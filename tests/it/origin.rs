@@ -92,7 +92,7 @@ fn failures() -> Vec<(&'static str, Behaviour, FaultKind, &'static str)> {
         ),
         ("/ssh", Behaviour::raw("SSH-2.0-OpenSSH_9.6\r\n"), Unreachable, "is not HTTP"),
         ("/flood", ok(&format!("{flood}\r\n")), Unreachable, "is not HTTP"),
-        ("/endless", Behaviour::Endless, Refused, "larger than 65536 bytes"),
+        ("/endless", Behaviour::endless(), Refused, "larger than 65536 bytes"),
         ("/huge", ok("Content-Length: 99999999999\r\n\r\nd8"), Refused, "larger than 65536 bytes"),
         ("/circle", Behaviour::redirect("/circle"), Refused, "redirects in a circle"),
         ("/ping", Behaviour::redirect("/pong"), Refused, "redirects in a circle"),
@@ -135,6 +135,7 @@ async fn an_answer_that_stalls_or_drips_is_not_waited_for() {
     let short = Duration::from_millis(200);
     let (idle, total) = (client(short, MINUTE), client(MINUTE, short));
     let ok = |rest: &str| format!("HTTP/1.1 200 OK\r\n{rest}").into_bytes();
+    let soon = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
     for (path, behaviour, http, words) in [
         ("/silent", Behaviour::Stall(vec![]), &idle, "the server did not answer in time"),
         ("/head", Behaviour::Stall(ok("X: ")), &idle, "the server did not answer in time"),
@@ -145,6 +146,8 @@ async fn an_answer_that_stalls_or_drips_is_not_waited_for() {
             "did not answer in time",
         ),
         ("/drip", Behaviour::Drip(ok("\r\n"), short / 10), &total, "not complete after 200ms"),
+        ("/drip-head", Behaviour::Drip(ok("X: "), short / 10), &total, "not complete after 200ms"),
+        ("/soon", Behaviour::Flood(vec![], soon), &total, "not complete after 200ms"),
     ] {
         let url = server.set(path, behaviour);
         let start = Instant::now();

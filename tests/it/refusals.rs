@@ -110,7 +110,7 @@ fn a_faulty_origin_is_named_and_never_costs_the_installed_release() {
         (Behaviour::pack("<!DOCTYPE html><html>hello</html>", "html"), "bad_metainfo", "web page"),
         (Behaviour::pack("", "empty"), "bad_metainfo", "empty"),
         (Behaviour::Raw(cut), "origin_unreachable", "could not fetch"),
-        (Behaviour::Endless, "origin_refused", "16"),
+        (Behaviour::endless(), "origin_refused", "16"),
         (Behaviour::redirect("/pack.torrent"), "origin_refused", "redirect"),
         (Behaviour::Raw(Vec::new()), "origin_unreachable", "could not fetch"),
     ] {

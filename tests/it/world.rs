@@ -26,11 +26,6 @@ const TITLE: &str = "Pack";
 const PIECE_KIB: u32 = 32;
 /// No command may take longer.
 pub const LIMIT: Duration = Duration::from_secs(90);
-/// Whether the long tests are asked for as well.
-pub fn nightly() -> bool {
-    std::env::var("MODSYNC_TESTS").is_ok_and(|which| which == "nightly")
-}
-
 /// How often something is looked at that tells nobody.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -306,6 +301,11 @@ fn torrent(tree: &Tree, folder: &Path) -> Vec<u8> {
     let torrent = torrent_of(TITLE, PIECE_KIB as usize * 1024, &files);
     // Without the tracker that it names.
     dict([("info", torrent.info())]).encode()
+}
+
+/// Whether the long tests are asked for as well.
+pub fn is_nightly() -> bool {
+    std::env::var("MODSYNC_TESTS").is_ok_and(|which| which == "nightly")
 }
 
 fn quoted(text: &str) -> String {

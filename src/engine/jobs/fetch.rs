@@ -1,6 +1,7 @@
 //! Gets the missing pieces into staging and completes the new content there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -126,23 +127,30 @@ async fn download(
         plan.wanted.clone(),
         Arc::clone(&planned.arrived),
     ));
-    let torrent = Torrent {
-        bytes: planned.torrent.clone(),
-        // A piece with a kept edit in it must not be given to others.
-        have: missing.missing_from_both(&plan.edited),
-        unwanted: without_missing_pieces(plan, manifest, missing),
-        storage,
-        peers: swarm::addresses(&context.config.peers).await,
+    let known = swarm::addresses(&context.config.peers).await;
+    // What has not come yet, to be asked of these peers.
+    let torrent = |peers: Vec<SocketAddr>| {
+        let missing = planned.arrived.left_of(missing);
+        Torrent {
+            bytes: planned.torrent.clone(),
+            // A piece with a kept edit in it must not be given to others.
+            have: missing.missing_from_both(&plan.edited),
+            unwanted: without_missing_pieces(plan, manifest, &missing),
+            storage: Arc::clone(&storage),
+            peers,
+        }
     };
     let swarm = context.session.swarm().await?;
     let turn = tokio::select! {
         turn = swarm.turn_to_fetch(manifest.info_hash) => turn,
         () = cancelled(&context.cancel) => return Err(Fault::cancelled()),
     };
-    let joined = swarm.add(&turn, torrent).await?;
+    let mut joined = swarm.add(&turn, torrent(known.clone())).await?;
     let mut patience = Patience::new(context.give_up_after, plan.download_bytes);
+    let mut company = Company::default();
+    let mut before = Before::default();
     let result = loop {
-        let standing = joined.standing();
+        let standing = before.and(joined.standing());
         context.progress.show(fetch_progress(&standing, plan.download_bytes));
         if context.cancel.is_cancelled() {
             break Err(Fault::cancelled());
@@ -155,6 +163,15 @@ async fn download(
         }
         if let Err(fault) = patience.look(&standing, &plan.release) {
             break Err(fault);
+        }
+        if let Some(peers) = company.without_who_stalls(&patience, || joined.peers()) {
+            tracing::debug!(?peers, "somebody keeps what we asked for: asking others");
+            before = Before::of(&standing);
+            swarm.part(&turn).await;
+            match swarm.add(&turn, torrent(peers)).await {
+                Ok(again) => joined = again,
+                Err(error) => break Err(error.into()),
+            }
         }
         tokio::time::sleep(TICK).await;
     };
@@ -189,6 +206,85 @@ fn fetch_progress(standing: &Standing, total: u64) -> Progress {
         peers: Some(standing.peers),
         eta: None,
     }
+}
+
+/// What came before the torrent was joined anew.
+#[derive(Default)]
+struct Before {
+    fetched_bytes: u64,
+    verified_bytes: u64,
+}
+
+impl Before {
+    fn of(standing: &Standing) -> Self {
+        let Standing { fetched_bytes, verified_bytes, .. } = *standing;
+        Self { fetched_bytes, verified_bytes }
+    }
+
+    fn and(&self, standing: Standing) -> Standing {
+        Standing {
+            fetched_bytes: self.fetched_bytes + standing.fetched_bytes,
+            verified_bytes: self.verified_bytes + standing.verified_bytes,
+            ..standing
+        }
+    }
+}
+
+/// In so many parts of the time after which a fetch is given up, other peers are tried: short enough for a
+/// second choice, and long enough for somebody busy to give something.
+const TRIES: u32 = 3;
+
+/// Whom to ask when one of several peers keeps what was asked of it.
+///
+/// librqbit takes a piece from a slow peer only for one that has given a whole piece already, so one that
+/// is quick to promise the last pieces could keep them from everybody else for ever.
+#[derive(Default)]
+struct Company {
+    /// Whoever was connected at some time.
+    met: BTreeSet<SocketAddr>,
+    /// Whom we do without since the last change.
+    left_out: BTreeSet<SocketAddr>,
+    changed: Option<Instant>,
+}
+
+impl Company {
+    /// The peers to go on with; `None` while there is no reason to change them. `connected`: who is, and
+    /// whether they gave anything.
+    fn without_who_stalls(
+        &mut self,
+        patience: &Patience,
+        connected: impl FnOnce() -> BTreeMap<SocketAddr, bool>,
+    ) -> Option<Vec<SocketAddr>> {
+        let quiet_since = self.changed.map_or(patience.since, |time| time.max(patience.since));
+        if quiet_since.elapsed() < patience.limit / TRIES {
+            return None;
+        }
+        let connected = connected();
+        self.met.extend(connected.keys());
+        let was_whole = self.left_out.is_empty();
+        let next = if was_whole { others(&connected) } else { std::mem::take(&mut self.left_out) };
+        let left_out: BTreeSet<_> = self.met.difference(&next).copied().collect();
+        if next.is_empty() || left_out.is_empty() {
+            return None;
+        }
+        self.left_out = left_out;
+        self.changed = Some(Instant::now());
+        Some(next.into_iter().collect())
+    }
+}
+
+/// Those who gave nothing yet: they were not asked. When all were or nobody was, chance takes a half.
+fn others(connected: &BTreeMap<SocketAddr, bool>) -> BTreeSet<SocketAddr> {
+    let asked = connected.values().filter(|gave| **gave).count();
+    let odd = usize::from(fastrand::bool());
+    let all = connected.iter().enumerate();
+    all.filter(|(place, (_, gave))| match asked {
+        0 => place % 2 == odd,
+        asked if asked == connected.len() => place % 2 == odd,
+        _ => !**gave,
+    })
+    .map(|(_, (peer, _))| *peer)
+    .collect()
 }
 
 /// Gives up when nothing has come for too long.
@@ -226,5 +322,48 @@ impl Patience {
             format!("could not fetch {}: {why}", release.label()),
             "What was fetched is kept; ask the admin whether a seeder runs.",
         ))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gave_something_and_stalls_is_left_out_until_the_others_stall_as_well() {
+        let [stalls, other] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut patience = Patience::new(Duration::from_secs(9), 1000);
+        let mut company = Company::default();
+        let both = || BTreeMap::from([(stalls, true), (other, false)]);
+        assert_eq!(company.without_who_stalls(&patience, both), None);
+
+        patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
+        assert_eq!(company.without_who_stalls(&patience, both), Some(vec![other]));
+        assert_eq!(company.without_who_stalls(&patience, both), None);
+        company.changed = None;
+        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), Some(vec![stalls]));
+        company.changed = None;
+        let one = || BTreeMap::from([(stalls, false)]);
+        assert_eq!(company.without_who_stalls(&patience, one), Some(vec![other]));
+    }
+
+    #[test]
+    fn nobody_is_left_out_who_is_alone_and_of_two_strangers_each_gets_a_chance() {
+        let peers = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut patience = Patience::new(Duration::from_secs(9), 1000);
+        patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
+        for gave in [true, false] {
+            let mut company = Company::default();
+            let alone = || BTreeMap::from([(peers[0], gave)]);
+            assert_eq!(company.without_who_stalls(&patience, alone), None);
+            company = Company::default();
+            let both = || peers.into_iter().map(|peer| (peer, gave)).collect();
+            let first = company.without_who_stalls(&patience, both).unwrap();
+            company.changed = None;
+            let second = company.without_who_stalls(&patience, both).unwrap();
+            assert_eq!((first.len(), second.len()), (1, 1));
+            assert_ne!(first, second);
+        }
     }
 }

@@ -34,7 +34,7 @@ impl Machine {
                 } else if found.changed {
                     self.prepared = None;
                 }
-                self.facts.recovered(found);
+                self.facts.recovered(found, now.time);
                 remember(if errand.goal == Goal::Recover {
                     self.finish(errand, Ok(Answer::Done), now)
                 } else {
@@ -72,7 +72,7 @@ impl Machine {
                 // What lay in the folder before the first release was there on purpose.
                 let clean = self.config.auto_clean && self.facts.installed.is_some();
                 self.changed();
-                self.facts.applied(&report, marker, in_trash);
+                self.facts.applied(&report, marker, in_trash, now.time);
                 let release = report.release.clone();
                 errand.has_changed = true;
                 errand.applied = Some(report);
@@ -143,6 +143,7 @@ impl Machine {
     }
 
     fn checked(&mut self, checked: Checked, now: Now) {
+        self.unanswered = 0;
         self.next_check = self
             .next_check
             .map(|_| now.time + backoff::interval(self.config.check_interval, now.dice));
@@ -176,7 +177,7 @@ impl Machine {
                 let asked = self.question.is_some();
                 let planned = self.facts.summary.is_some()
                     && self.facts.question.is_none()
-                    && !self.config.auto_apply;
+                    && !self.applies_by_itself(now);
                 if !news || asked || planned || self.facts.paused {
                     return self.look(errand, now);
                 }
@@ -206,6 +207,11 @@ impl Machine {
                 self.start(errand, Job::Scan { release, quick }, now)
             }
         }
+    }
+
+    /// Whether the offered release is applied without being asked.
+    fn applies_by_itself(&self, now: Now) -> bool {
+        self.config.auto_apply && !self.facts.is_back_too_often(now.time)
     }
 
     /// Reads the folder if a fault there may be over, and changes nothing.
@@ -251,7 +257,11 @@ impl Machine {
             return effects;
         }
         let follows = matches!(errand.goal, Goal::Follow { .. });
-        if follows && guard.is_none() && !self.config.auto_apply {
+        if follows && guard.is_none() && !self.applies_by_itself(now) {
+            if self.config.auto_apply {
+                let (pack, release) = (&self.config.name, report.release.label());
+                tracing::warn!(pack, "the origin goes back and forth: {release} waits for a word");
+            }
             effects.extend(self.finish(errand, Ok(Answer::Done), now));
             return effects;
         }
@@ -353,7 +363,9 @@ impl Machine {
         if matches!(errand.goal, Goal::Follow { .. }) && at_origin && waits_here {
             // What stands in the way here may be over, whatever the origin does.
             tracing::warn!("the origin is asked again later: {fault}");
-            let wait = backoff::delay(&fault, 1, now.dice).unwrap_or(self.config.check_interval);
+            self.unanswered = self.unanswered.saturating_add(1);
+            let wait = backoff::delay(&fault, self.unanswered, now.dice);
+            let wait = wait.unwrap_or(self.config.check_interval);
             self.next_check = self.next_check.map(|_| now.time + wait);
             return self.after_check(errand, now);
         }

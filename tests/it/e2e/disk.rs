@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Tree, World, next_pack, noise, pack};
 use crate::disks::WITHOUT_RIGHTS;
-use crate::world::{LIMIT, Ran, nightly};
+use crate::world::{LIMIT, Ran, is_nightly};
 
 /// The pack and our own state lie on one disk of 40 MB.
 const ONE_DISK: &str = "mount -t tmpfs -o size=40m disk player
@@ -78,7 +78,7 @@ fn a_disk_that_fills_up_before_any_change_of_an_update_loses_nothing() {
     let world = with_an_update_to_come(ONE_DISK);
     world.sh("cp -a player before");
     let mut stopped_by_it = 0;
-    for at in (1..).step_by(if nightly() { 1 } else { 9 }) {
+    for at in (1..).step_by(if is_nightly() { 1 } else { 9 }) {
         world.sh("rm -rf player/pack player/state/*; cp -a before/. player");
         let sync = match world.spawn_until(at, "sync") {
             Ok(sync) => sync,
@@ -196,7 +196,7 @@ fn a_file_that_cannot_be_replaced_from_some_change_on_is_waited_for_in_the_middl
     let world = with_an_update_to_come("true");
     world.sh("cp -a player before; cp -a state state-before");
     let mut waited = 0;
-    for at in (1..).step_by(if nightly() { 1 } else { 11 }) {
+    for at in (1..).step_by(if is_nightly() { 1 } else { 11 }) {
         world.sh("rm -rf player/pack state/*; cp -a before/. player; cp -a state-before/. state");
         let Ok(sync) = world.spawn_until(at, "sync") else { break };
         // It may be replaced already, or about to be.
@@ -253,7 +253,7 @@ fn a_folder_that_goes_while_there_is_no_news_is_noticed_at_the_next_check_and_wh
 fn a_disk_that_goes_in_the_middle_of_an_update_takes_nothing_with_it() {
     let world = with_an_update_to_come("mount -t tmpfs -o size=40m disk player");
     world.sh("cp -a player before; cp -a state state-before");
-    for at in (1..).step_by(if nightly() { 1 } else { 17 }) {
+    for at in (1..).step_by(if is_nightly() { 1 } else { 17 }) {
         world.sh("rm -rf player/pack state/*; cp -a before/. player; cp -a state-before/. state");
         let Ok(sync) = world.spawn_until(at, "sync") else { break };
         world.sh("mkdir -p elsewhere; mount --move player elsewhere");
@@ -315,7 +315,7 @@ fn a_disk_without_second_names_that_ignores_case_takes_updates_and_gives_them_ba
 fn an_update_killed_before_any_change_on_a_disk_without_second_names_loses_nothing() {
     let world = with_an_update_to_come(EXFAT);
     world.sh("cp -r --preserve=timestamps player/pack before; cp -a state state-before");
-    for at in (1..).step_by(if nightly() { 1 } else { 17 }) {
+    for at in (1..).step_by(if is_nightly() { 1 } else { 17 }) {
         world.sh("rm -rf player/pack state/*; cp -r --preserve=timestamps before player/pack; cp -a state-before/. state");
         let Ok(sync) = world.spawn_until(at, "sync") else { break };
         sync.sigkill();

@@ -68,6 +68,41 @@ fn without_being_asked_to_apply_it_shows_what_an_update_would_do_and_remembers_i
 }
 
 #[test]
+fn an_origin_that_flips_between_two_releases_causes_no_apply_loop() {
+    let (one, other) = (pack(), next_pack());
+    let world = World::new();
+    world.set("auto_apply", "true");
+    world.set("seed", "false");
+    let (torrent, _) = world.prepare(&one);
+    let (flipped, seeded) = world.prepare(&other);
+    world.origin.publish(torrent.clone());
+    let engine = world.follow();
+    let is_settled = |status: &serde_json::Value| match phase(status) {
+        "current" => !status["installed"].is_null(),
+        "update_available" => !status["phase"]["summary"].is_null(),
+        _ => false,
+    };
+    let mut installed = vec![world.await_status("installed", is_settled)["installed"].clone()];
+    let mut sent = 0;
+    for round in 0..10 {
+        world.origin.publish(if round % 2 == 0 { flipped.clone() } else { torrent.clone() });
+        world.modsync("check");
+        installed.push(world.await_status("settled", is_settled)["installed"].clone());
+        if round == 2 {
+            sent = world.seeder.sent(&seeded);
+        }
+    }
+    let changes = installed.windows(2).map(|two| two[0] != two[1]).collect::<Vec<_>>();
+    assert_eq!(changes, [true, true, true, false, false, false, false, false, false, false]);
+    assert_eq!(world.seeder.sent(&seeded), sent);
+    world.has(&other);
+
+    world.modsync("apply").exits(0);
+    world.has(&one);
+    assert!(engine.sigkill().stderr.contains("the origin goes back and forth"));
+}
+
+#[test]
 fn sigterm_ends_a_fetch_in_time_and_the_next_start_goes_on() {
     let (old, new) = (pack(), pack().with("maps/big.map", noise(2, 2_000_000)));
     let world = World::with(&old);

@@ -6,7 +6,7 @@ use sha1::{Digest, Sha1};
 
 use super::{Tree, World, noise};
 use crate::torrents::{file, torrent};
-use crate::world::{Ran, Running, nightly};
+use crate::world::{Ran, Running, is_nightly};
 
 const FEW_FILES: &[&str] = &["sh", "-c", "ulimit -n 256; exec \"$@\"", "sh"];
 /// The most memory that may be in use, in bytes.
@@ -25,7 +25,7 @@ fn with_little_memory(world: &World, arguments: &str) -> Ran {
 
 #[test]
 fn a_pack_of_very_many_small_files_needs_few_handles_and_little_memory() {
-    let count = if nightly() { 300_000 } else { 15_000 };
+    let count = if is_nightly() { 300_000 } else { 15_000 };
     let mut world = World::new();
     world.run_through(FEW_FILES);
     let path = |n: u64| format!("folder {}/sub-{}/file {n}.pak", n % 97, n % 1009);
@@ -50,7 +50,7 @@ fn a_pack_of_very_many_small_files_needs_few_handles_and_little_memory() {
 
 #[test]
 fn a_very_large_file_is_read_with_little_memory() {
-    let length = if nightly() { 60 << 30 } else { 3 << 30 };
+    let length = if is_nightly() { 60 << 30 } else { 3 << 30 };
     let mut world = World::new();
     world.run_through(FEW_FILES);
     let zeros: [u8; 20] = Sha1::digest(vec![0; PIECE as usize]).into();

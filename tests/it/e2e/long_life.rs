@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{World, next_pack, noise, pack};
 use crate::control::ask;
-use crate::world::{LIMIT, Running, nightly};
+use crate::world::{LIMIT, Running, is_nightly};
 
 /// What a process and its files take up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ fn bytes_below(folder: &Path) -> u64 {
 
 #[test]
 fn nothing_grows_with_the_number_of_checks_and_releases() {
-    let (checks, releases) = if nightly() { (10_000, 500) } else { (600, 12) };
+    let (checks, releases) = if is_nightly() { (10_000, 500) } else { (600, 12) };
     let world = World::new();
     world.set("auto_apply", "true");
     world.set("trash_size", "\"500 KiB\"");

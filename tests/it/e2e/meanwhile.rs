@@ -4,7 +4,7 @@
 use std::fs;
 
 use super::{Tree, World, next_pack, noise, pack};
-use crate::world::{LIMIT, nightly};
+use crate::world::{LIMIT, is_nightly};
 
 /// What a player does, in words and in deed: it gives the files that they made.
 type Deed = (&'static str, fn(&World) -> Tree);
@@ -46,7 +46,7 @@ fn whatever_a_player_does_between_two_changes_of_an_update_is_kept_and_the_rest_
     let world = World::with(&pack());
     world.publish(&next_pack());
     world.keep("before");
-    for (number, at) in (1..).step_by(if nightly() { 1 } else { 5 }).enumerate() {
+    for (number, at) in (1..).step_by(if is_nightly() { 1 } else { 5 }).enumerate() {
         let (what, deed) = DEEDS[number % DEEDS.len()];
         world.bring_back("before");
         let sync = match world.spawn_until(at, "sync") {

@@ -27,13 +27,14 @@ use crate::torrents::torrent_of;
 pub struct Pack {
     pub machine: Machine,
     pub time: SystemTime,
+    pub dice: f64,
     ticket: u64,
 }
 
 impl Pack {
     pub fn new(auto_apply: bool) -> Self {
         let time = UNIX_EPOCH + Duration::from_hours(1_000_000);
-        Self { machine: machine(auto_apply, Facts::default(), time), time, ticket: 0 }
+        Self { machine: machine(auto_apply, Facts::default(), time), time, dice: 0.5, ticket: 0 }
     }
 
     /// After the first look at an empty folder.
@@ -99,7 +100,7 @@ impl Pack {
     }
 
     pub fn on(&mut self, input: Input) -> Vec<String> {
-        let now = Now { time: self.time, dice: 0.5 };
+        let now = Now { time: self.time, dice: self.dice };
         self.machine.on(input, now).iter().map(word).collect()
     }
 
