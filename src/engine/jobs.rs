@@ -7,6 +7,7 @@ mod change;
 mod check;
 mod fetch;
 mod look;
+mod patience;
 
 use std::sync::Arc;
 use std::time::Duration;

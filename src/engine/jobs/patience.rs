@@ -1,0 +1,149 @@
+//! How long a fetch without progress goes on, and with whom: [`Patience`] and [`Company`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::model::fault::{Fault, FaultKind};
+use crate::model::release::Release;
+use crate::net::swarm::Standing;
+
+/// Bytes that may be wrong or in flight, besides twice what is fetched.
+const GARBAGE: u64 = 128 << 20;
+/// In so many parts of the time after which a fetch is given up, other peers are tried: short enough for a
+/// second choice, and long enough for somebody busy to give something.
+const TRIES: u32 = 3;
+
+/// Whom to ask when one of several peers keeps what was asked of it.
+///
+/// librqbit takes a piece from a slow peer only for one that has given a whole piece already, so one that
+/// is quick to promise the last pieces could keep them from everybody else for ever.
+#[derive(Default)]
+pub(super) struct Company {
+    /// Whoever was connected at some time.
+    met: BTreeSet<SocketAddr>,
+    /// Whom we do without since the last change.
+    left_out: BTreeSet<SocketAddr>,
+    changed: Option<Instant>,
+}
+
+impl Company {
+    /// The peers to go on with; `None` while there is no reason to change them. `connected`: who is, and
+    /// whether they gave anything.
+    pub fn without_who_stalls(
+        &mut self,
+        patience: &Patience,
+        connected: impl FnOnce() -> BTreeMap<SocketAddr, bool>,
+    ) -> Option<Vec<SocketAddr>> {
+        let quiet_since = self.changed.map_or(patience.since, |time| time.max(patience.since));
+        if quiet_since.elapsed() < patience.limit / TRIES {
+            return None;
+        }
+        let connected = connected();
+        self.met.extend(connected.keys());
+        let was_whole = self.left_out.is_empty();
+        let next = if was_whole { others(&connected) } else { std::mem::take(&mut self.left_out) };
+        let left_out: BTreeSet<_> = self.met.difference(&next).copied().collect();
+        if next.is_empty() || left_out.is_empty() {
+            return None;
+        }
+        self.left_out = left_out;
+        self.changed = Some(Instant::now());
+        Some(next.into_iter().collect())
+    }
+}
+
+/// Those who gave nothing yet: they were not asked. When all were or nobody was, chance takes a half.
+fn others(connected: &BTreeMap<SocketAddr, bool>) -> BTreeSet<SocketAddr> {
+    let asked = connected.values().filter(|gave| **gave).count();
+    let odd = usize::from(fastrand::bool());
+    let all = connected.iter().enumerate();
+    all.filter(|(place, (_, gave))| match asked {
+        0 => place % 2 == odd,
+        asked if asked == connected.len() => place % 2 == odd,
+        _ => !**gave,
+    })
+    .map(|(_, (peer, _))| *peer)
+    .collect()
+}
+
+/// Gives up when nothing has come for too long.
+pub(super) struct Patience {
+    limit: Duration,
+    /// Bytes to fetch.
+    expected: u64,
+    last_bytes: u64,
+    since: Instant,
+}
+
+impl Patience {
+    pub fn new(limit: Duration, expected: u64) -> Self {
+        Self { limit, expected, last_bytes: 0, since: Instant::now() }
+    }
+
+    pub fn look(&mut self, standing: &Standing, release: &Release) -> Result<(), Fault> {
+        if standing.fetched_bytes > self.last_bytes {
+            self.last_bytes = standing.fetched_bytes;
+            self.since = Instant::now();
+        }
+        // Bytes that keep coming and are never right are no progress.
+        let garbage = standing.fetched_bytes.saturating_sub(standing.verified_bytes);
+        let is_too_much = garbage > self.expected.saturating_mul(2) + GARBAGE;
+        if self.since.elapsed() < self.limit && !is_too_much {
+            return Ok(());
+        }
+        let why = match standing.peers {
+            0 => "nobody who has it can be reached".to_owned(),
+            _ if is_too_much => "what the peers send is not what was published".to_owned(),
+            n => format!("none of {n} connected peers sent anything for {:?}", self.limit),
+        };
+        Err(Fault::new(
+            FaultKind::NoPeers,
+            format!("could not fetch {}: {why}", release.label()),
+            "What was fetched is kept; ask the admin whether a seeder runs.",
+        ))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gave_something_and_stalls_is_left_out_until_the_others_stall_as_well() {
+        let [stalls, other] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut patience = Patience::new(Duration::from_secs(9), 1000);
+        let mut company = Company::default();
+        let both = || BTreeMap::from([(stalls, true), (other, false)]);
+        assert_eq!(company.without_who_stalls(&patience, both), None);
+
+        patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
+        assert_eq!(company.without_who_stalls(&patience, both), Some(vec![other]));
+        assert_eq!(company.without_who_stalls(&patience, both), None);
+        company.changed = None;
+        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), Some(vec![stalls]));
+        company.changed = None;
+        let one = || BTreeMap::from([(stalls, false)]);
+        assert_eq!(company.without_who_stalls(&patience, one), Some(vec![other]));
+    }
+
+    #[test]
+    fn nobody_is_left_out_who_is_alone_and_of_two_strangers_each_gets_a_chance() {
+        let peers = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut patience = Patience::new(Duration::from_secs(9), 1000);
+        patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
+        for gave in [true, false] {
+            let mut company = Company::default();
+            let alone = || BTreeMap::from([(peers[0], gave)]);
+            assert_eq!(company.without_who_stalls(&patience, alone), None);
+            company = Company::default();
+            let both = || peers.into_iter().map(|peer| (peer, gave)).collect();
+            let first = company.without_who_stalls(&patience, both).unwrap();
+            company.changed = None;
+            let second = company.without_who_stalls(&patience, both).unwrap();
+            assert_eq!((first.len(), second.len()), (1, 1));
+            assert_ne!(first, second);
+        }
+    }
+}
