@@ -302,8 +302,9 @@ impl Root {
 
     /// Fails when a folder lies on another disk than our own one; a folder that is not there is no failure.
     pub fn check_same_disk(&self, folder: &str) -> Result<()> {
-        let disk = |path: &str| -> io::Result<u64> {
-            Ok(self.dir_at(Path::new(path))?.dir_metadata()?.dev())
+        let disk = |path: &str| -> io::Result<_> {
+            let dir = self.dir_at(Path::new(path))?;
+            Ok((dir.dir_metadata()?.dev(), platform::mount(&dir)))
         };
         match (disk(folder), disk(OWN_FOLDER)) {
             (Ok(one), Ok(other)) if one == other => Ok(()),
@@ -560,6 +561,7 @@ fn fault_kind(e: &io::Error) -> FaultKind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FaultKind::DiskFull,
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => FaultKind::AccessDenied,
         ErrorKind::ExecutableFileBusy | ErrorKind::ResourceBusy => FaultKind::FileInUse,
+        ErrorKind::CrossesDevices => FaultKind::OtherDisk,
         ErrorKind::StaleNetworkFileHandle | ErrorKind::NotConnected => FaultKind::FolderGone,
         _ => FaultKind::Io,
     }

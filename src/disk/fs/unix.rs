@@ -61,6 +61,19 @@ fn below(_: &Dir, _: &Path, _: Opening) -> Option<File> {
     None
 }
 
+/// Which of the mounts a folder lies in, where the system tells: nothing moves from one to another, be they of
+/// one disk.
+#[cfg(target_os = "linux")]
+pub(super) fn mount(dir: &Dir) -> u64 {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_or(0, |stat| stat.stx_mnt_id)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn mount(_: &Dir) -> u64 {
+    0
+}
+
 /// What lies directly in a folder, by name.
 pub(super) fn list(dir: &Dir) -> io::Result<Vec<(OsString, Stat)>> {
     use rustix::fs::{AtFlags, Dir as Listing, FileType, Mode, OFlags, openat, statat};
