@@ -207,6 +207,7 @@ impl Servers {
             ("099", status("099 Low"), "the answer broke off or is not HTTP: invalid HTTP status-code parsed", WAIT),
             ("silent", Behaviour::Stall(vec![]), "the server did not answer in time", WAIT),
             ("silent-head", Behaviour::Stall(start("X: ")), "the server did not answer in time", WAIT),
+            ("drip-head", Behaviour::Drip(start("X: "), Duration::from_secs(1)), "the server did not answer in time", WAIT),
             ("silent-body", Behaviour::Stall(start("Content-Length: 9\r\n\r\nd8")), "the server did not answer in time", WAIT),
             ("closed", Behaviour::raw(""), "the answer broke off or is not HTTP: connection closed before message completed", WAIT),
             ("closed-head", ok("Content-Type: text"), "the answer broke off or is not HTTP: connection closed before message completed", WAIT),
@@ -272,14 +273,10 @@ impl Servers {
     }
 
     fn drips(&self) -> Vec<Fault> {
-        let drip = |start: &str| Behaviour::Drip(start.into(), Duration::from_secs(1));
-        let drips = [("drip", "HTTP/1.1 200 OK\r\n\r\n"), ("drip-head", "HTTP/1.1 200 OK\r\nX: ")];
-        drips.map(|(name, start)| {
-            let url = self.origin.set(&format!("/{name}"), drip(start));
-            let what = format!("could not fetch `{url}`: the answer was not complete after 5m");
-            Fault { name: name.to_owned(), url, kind: "origin_unreachable", what, hint: WAIT, again: SOON }
-        })
-        .into()
+        let drip = Behaviour::Drip("HTTP/1.1 200 OK\r\n\r\n".into(), Duration::from_secs(1));
+        let url = self.origin.set("/drip", drip);
+        let what = format!("could not fetch `{url}`: the answer was not complete after 5m");
+        vec![Fault { name: "drip".to_owned(), url, kind: "origin_unreachable", what, hint: WAIT, again: SOON }]
     }
 
     /// Faults that need another address than the server's.
