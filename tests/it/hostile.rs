@@ -35,21 +35,34 @@ const TORRENT: &str = "Ask the pack's admin to publish a correct torrent; what i
 #[test]
 fn each_fault_of_an_origin_is_told_in_words_and_asked_about_again_later_and_changes_nothing() {
     let servers = Servers::start();
-    let faults = servers.faults();
+    are_told_and_change_nothing(&servers, &servers.faults());
+}
+
+/// Waits for five minutes, which is asked for at night alone.
+#[test]
+fn an_answer_that_drips_is_told_of_as_well() {
+    if is_nightly() {
+        let servers = Servers::start();
+        are_told_and_change_nothing(&servers, &servers.drips());
+    }
+}
+
+#[track_caller]
+fn are_told_and_change_nothing(servers: &Servers, faults: &[Fault]) {
     let good = servers.origin.set("/good", Behaviour::pack(good(), "\"good\""));
     let player = Player::new();
     faults.iter().for_each(|fault| installed().write(&player.folder(&fault.name)));
-    player.follow(&faults, |_| good.clone());
-    let engine = player.engine(&servers);
+    player.follow(faults, |_| good.clone());
+    let engine = player.engine(servers);
     player.await_packs(|pack| !pack["installed"].is_null() && pack["phase"]["phase"] == "current");
     let folders = || faults.iter().map(|fault| stamps(&player.folder(&fault.name)));
     let before: Vec<_> = folders().collect();
 
-    player.follow(&faults, |fault| fault.url.clone());
+    player.follow(faults, |fault| fault.url.clone());
     let found = player.await_packs(|pack| pack["phase"]["phase"] == "waiting");
     let said = engine.sigkill().stderr;
 
-    for fault in &faults {
+    for fault in faults {
         let (pack, seen) = &found[&fault.name];
         let (told, (least, most)) = (&pack["phase"]["fault"], fault.again);
         let expected = json!([fault.kind, fault.what, fault.hint]);
@@ -183,7 +196,7 @@ impl Servers {
         let start = |rest: &str| format!("HTTP/1.1 200 OK\r\n{rest}").into_bytes();
         let header = b"X-Flood: and another one of these\r\n".to_vec();
         let headers = start(&(String::from_utf8_lossy(&header).repeat(50_000) + "\r\n"));
-        let mut faults = vec![
+        vec![
             ("408", status("408 Request Timeout"), "the server answered 408 Request Timeout", WAIT),
             ("429", status("429 Too Many Requests"), "the server answered 429 Too Many Requests", WAIT),
             ("500", status("500 Internal Server Error"), "the server answered 500 Internal Server Error", WAIT),
@@ -194,6 +207,7 @@ impl Servers {
             ("099", status("099 Low"), "the answer broke off or is not HTTP: invalid HTTP status-code parsed", WAIT),
             ("silent", Behaviour::Stall(vec![]), "the server did not answer in time", WAIT),
             ("silent-head", Behaviour::Stall(start("X: ")), "the server did not answer in time", WAIT),
+            ("drip-head", Behaviour::Drip(start("X: "), Duration::from_secs(1)), "the server did not answer in time", WAIT),
             ("silent-body", Behaviour::Stall(start("Content-Length: 9\r\n\r\nd8")), "the server did not answer in time", WAIT),
             ("closed", Behaviour::raw(""), "the answer broke off or is not HTTP: connection closed before message completed", WAIT),
             ("closed-head", ok("Content-Type: text"), "the answer broke off or is not HTTP: connection closed before message completed", WAIT),
@@ -216,13 +230,7 @@ impl Servers {
             ("http-2", Behaviour::raw("HTTP/2 200 OK\r\n\r\nd8"), "the answer broke off or is not HTTP: invalid HTTP version parsed", WAIT),
             ("ssh", Behaviour::raw("SSH-2.0-OpenSSH_9.6\r\n"), "the answer broke off or is not HTTP: invalid HTTP version parsed", WAIT),
             ("to-nobody", Behaviour::redirect(format!("http://{}/", refused_address())), "could not connect: Connection refused (os error 111)", CONNECTION),
-        ];
-        if is_nightly() {
-            let words = "the answer was not complete after 5m";
-            faults.push(("drip", Behaviour::Drip(start("\r\n"), Duration::from_secs(1)), words, WAIT));
-            faults.push(("drip-head", Behaviour::Drip(start("X: "), Duration::from_secs(1)), words, WAIT));
-        }
-        faults
+        ]
     }
 
     fn refused(&self) -> Vec<Named> {
@@ -262,6 +270,13 @@ impl Servers {
             ("endless", Behaviour::endless(), "the answer is larger than 16777216 bytes", ADDRESS),
             ("endless-chunks", Behaviour::Flood(start("Transfer-Encoding: chunked\r\n\r\n"), chunk), "the answer is larger than 16777216 bytes", ADDRESS),
         ]
+    }
+
+    fn drips(&self) -> Vec<Fault> {
+        let drip = Behaviour::Drip("HTTP/1.1 200 OK\r\n\r\n".into(), Duration::from_secs(1));
+        let url = self.origin.set("/drip", drip);
+        let what = format!("could not fetch `{url}`: the answer was not complete after 5m");
+        vec![Fault { name: "drip".to_owned(), url, kind: "origin_unreachable", what, hint: WAIT, again: SOON }]
     }
 
     /// Faults that need another address than the server's.
