@@ -142,7 +142,9 @@ impl Transmission {
         );
         let added = added.get("torrent-added").or_else(|| added.get("torrent-duplicate"));
         let info_hash = added.unwrap()["hashString"].as_str().unwrap().to_owned();
-        let end = Instant::now() + PATIENCE;
+        // It reads some thousands of files a second.
+        let files = walkdir::WalkDir::new(folder).into_iter().count() as u32;
+        let end = Instant::now() + PATIENCE + Duration::from_millis(2) * files;
         loop {
             let torrent = self.torrent(&info_hash, &["status", "leftUntilDone", "errorString"]);
             if torrent["status"] == SEEDING && torrent["leftUntilDone"] == 0 {
