@@ -133,8 +133,8 @@ pub struct Swarm {
     bitfields: Root,
     turns: Turns,
     rest: Arc<Rest>,
-    _stop: oneshot::Sender<()>,
-    _thread: JoinHandle<()>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// A torrent in the swarm.
@@ -211,8 +211,8 @@ impl Swarm {
             bitfields,
             turns: Turns::default(),
             rest,
-            _stop: stop,
-            _thread: thread,
+            stop: Some(stop),
+            thread: Some(thread),
         })
     }
 
@@ -296,9 +296,15 @@ impl Swarm {
     }
 }
 
+/// Whoever waits for its end may take its folder away: nobody writes there any more.
 impl Drop for Swarm {
     fn drop(&mut self) {
         self.rest.end();
+        drop(self.stop.take());
+        let others = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if let Some(thread) = self.thread.take().filter(others) {
+            let _ = thread.join();
+        }
     }
 }
 
