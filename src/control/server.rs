@@ -240,11 +240,11 @@ async fn command(
             "another command is at work",
             "Wait until it has ended; `modsync status` shows how far it is.",
         );
-        return answer(StatusCode::CONFLICT, api::json(&failure(&fault)));
+        return failed(StatusCode::CONFLICT, &fault);
     }
     match desk.carry_out(request).await {
         Ok(done) => answer(StatusCode::OK, done),
-        Err(fault) => answer(StatusCode::CONFLICT, api::json(&failure(&fault))),
+        Err(fault) => failed(StatusCode::CONFLICT, &fault),
     }
 }
 
@@ -259,11 +259,15 @@ fn misunderstood(status: StatusCode, why: &str) -> Response {
         "This is ModSync {}, whose API is below {ROOT}. A program that is newer needs it to be started again.",
         env!("CARGO_PKG_VERSION")
     );
-    answer(status, api::json(&failure(&Fault::new(FaultKind::Refused, why, hint))))
+    failed(status, &Fault::new(FaultKind::Refused, why, hint))
 }
 
 fn refuse(status: StatusCode, why: &str) -> Response {
-    answer(status, api::json(&failure(&Fault::new(FaultKind::Refused, why, ""))))
+    failed(status, &Fault::new(FaultKind::Refused, why, ""))
+}
+
+fn failed(status: StatusCode, fault: &Fault) -> Response {
+    answer(status, api::json(&failure(fault)))
 }
 
 fn answer(status: StatusCode, json: String) -> Response {

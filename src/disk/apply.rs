@@ -16,7 +16,7 @@ use super::record::Loaded;
 use super::trash;
 use super::verify::Cancel;
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::path::ancestors;
+use crate::model::path::{ancestors, parent};
 
 /// How an apply ended without failing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,7 +272,7 @@ fn take(root: &Root, journal: &Journal, step: &Step) -> Result<(), Fault> {
                 && root.stat(path)?.is_none()
                 && trash::has_room(root, path)?
             {
-                root.create_dir_all(ancestors(path).next().unwrap_or_default())?;
+                root.create_dir_all(parent(path))?;
                 root.place(from, path)?;
             }
         }
@@ -358,7 +358,7 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
                 let ours = root.stat(path)?.is_some_and(|stat| looks.looks_like(stat));
                 let has_old = was.is_none() || root.stat(journal.kept(*to))?.is_some();
                 if ours && has_old && root.stat(from)?.is_none() {
-                    root.create_dir_all(ancestors(from).next().unwrap_or_default())?;
+                    root.create_dir_all(parent(from))?;
                     root.rename(path, from)?;
                 }
                 put_back(root, &journal.kept(*to), path.as_ref())?;
@@ -406,11 +406,6 @@ fn target(step: &Step) -> &str {
         | Step::MakeDir { path, .. }
         | Step::Restore { path, .. } => path,
     }
-}
-
-/// The folder that a file lies in; empty for the pack's folder itself.
-fn parent(path: &str) -> &str {
-    ancestors(path).next().unwrap_or_default()
 }
 
 /// A file that cannot be taken away is, as far as we can know, in use.

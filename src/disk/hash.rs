@@ -16,6 +16,8 @@ use sha1::block_api::compress;
 const BLOCK: usize = 64;
 /// Bytes of one message that are held at once. All lanes together fit a core's own cache.
 const HELD: usize = 64 << 10;
+/// Room for what is held and the end of the message.
+const ROOM: usize = HELD + 2 * BLOCK;
 /// The end of a message: a bit that is set, and its length in bits.
 const END: usize = 1 + 8;
 /// The most lanes an engine has.
@@ -140,7 +142,7 @@ enum Advanced<M> {
 
 impl<M: Message> Lane<M> {
     fn new() -> Self {
-        let buffer = vec![0; HELD + 2 * BLOCK].into_boxed_slice();
+        let buffer = vec![0; ROOM].into_boxed_slice();
         Self { message: None, buffer, at: 0, end: 0, length: 0, is_padded: false }
     }
 

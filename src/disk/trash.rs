@@ -16,7 +16,7 @@ use super::fs::{FsError, Kind, Root, Stat};
 use super::journal::{Journal, Step};
 use super::layout::{BASELINE, JOURNAL, TRASH};
 use super::record;
-use crate::model::path::ancestors;
+use crate::model::path::{ancestors, parent};
 use crate::model::report::{FileLine, RestoreReport, TrashEntry};
 
 /// How many files that appeared in the way of one step are looked for.
@@ -84,10 +84,10 @@ pub fn restore(root: &Root, id: &str) -> Result<Option<RestoreReport>, FsError> 
             report.in_the_way.push(line);
             continue;
         }
-        let parent = ancestors(&path).next().unwrap_or_default();
-        root.create_dir_all(parent)?;
+        let folder = parent(&path);
+        root.create_dir_all(folder)?;
         root.place(&at, &path)?;
-        root.sync_dir(parent)?;
+        root.sync_dir(folder)?;
         report.restored.push(line);
     }
     drop_if_empty(root, &journal)?;

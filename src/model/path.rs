@@ -122,6 +122,11 @@ pub fn ancestors(path: &str) -> impl Iterator<Item = &str> {
         .map(|(parent, _)| parent)
 }
 
+/// The folder that a path lies in; empty for the pack's folder itself.
+pub fn parent(path: &str) -> &str {
+    ancestors(path).next().unwrap_or_default()
+}
+
 /// A path, and the folders it lies in.
 pub fn with_ancestors(path: &str) -> impl Iterator<Item = &str> {
     std::iter::once(path).chain(ancestors(path))

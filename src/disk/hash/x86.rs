@@ -17,10 +17,10 @@ use std::arch::x86_64::{
     _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
-use super::{BLOCK, Blocks, Engine, HELD, LANES, State};
+use super::{BLOCK, Blocks, Engine, LANES, ROOM, State};
 
 /// What a lane without a message works on; nobody looks at what comes out.
-static NOTHING: [u8; HELD + 2 * BLOCK] = [0; HELD + 2 * BLOCK];
+static NOTHING: [u8; ROOM] = [0; ROOM];
 
 /// The constants of section 4.2.1.
 const K: [i32; 4] = [
