@@ -146,9 +146,10 @@ impl Desktop<'_> {
         self.command(&self.wine.modsync.with_file_name("modsyncw.exe"))
     }
 
-    /// Ends the session.
+    /// Ends the session. That it did is for what ran in it to show: the shell may go first, and takes the code of
+    /// its program with it.
     pub fn log_out(&self) {
-        said(self.command(&self.wine.folder.join("logout.exe")).output().expect(INSTALLED));
+        self.command(&self.wine.folder.join("logout.exe")).output().expect(INSTALLED);
     }
 
     fn command(&self, program: &Path) -> Command {
