@@ -11,15 +11,16 @@ use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+use crate::net::swarm;
+
 /// Bytes per log file.
 const SIZE: usize = 4 << 20;
 /// Former log files kept.
 const FORMER: usize = 4;
 
-/// What a service logs. When the session bus goes, as at every logout, zbus warns of a signal that it could
-/// not read: what that means is for us to say.
-const SERVICE: &str = "info,librqbit=warn,librqbit_core=error,librqbit_dht=error,librqbit_upnp=error,\
-    librqbit_lsd=error,zbus=error,ksni=error";
+/// What a service logs, besides what [`swarm::LOGS`] says. When the session bus goes, as at every logout, zbus warns
+/// of a signal that it could not read: what that means is for us to say.
+const SERVICE: &str = "info,zbus=error,ksni=error";
 
 /// Who reads the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub fn file(folder: &Path) -> PathBuf {
 /// Starts logging. `MODSYNC_LOG` overrides what is logged, in the words of `tracing`'s `EnvFilter`.
 pub fn start(audience: Audience, folder: Option<&Path>) -> anyhow::Result<()> {
     let usual = match audience {
-        Audience::Command => "error,modsync=warn,librqbit=off,librqbit_core=off",
-        Audience::Service => SERVICE,
+        Audience::Command => "error,modsync=warn,librqbit=off,librqbit_core=off".to_owned(),
+        Audience::Service => format!("{SERVICE},{}", swarm::LOGS),
     };
     let filter = EnvFilter::try_from_env("MODSYNC_LOG").or_else(|_| EnvFilter::try_new(usual))?;
     let file = folder

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::content::Live;
 use super::fs::{FsError, Kind, Root, Stat};
 use super::layout::OWN_FOLDER;
+use super::reuse::{Recipes, Sources, search};
 use super::staging::Staging;
 use super::verify::{Cancel, Cancelled, verify};
 use crate::model::fault::FaultKind;
@@ -45,13 +46,40 @@ pub struct Scan {
     pub live: PieceSet,
     /// Pieces that are not in the folder and complete in staging.
     pub staged: PieceSet,
+    /// Pieces that are in neither and lie somewhere else on this machine.
+    pub elsewhere: Recipes,
 }
 
 impl Scan {
     /// The scan of a folder that does not exist yet.
     pub fn of_nothing(manifest: &Manifest) -> Self {
-        let none = PieceSet::none(manifest.pieces.len());
-        Self { inventory: Inventory::default(), live: none.clone(), staged: none }
+        let (live, staged) =
+            (PieceSet::none(manifest.pieces.len()), PieceSet::none(manifest.pieces.len()));
+        Self { inventory: Inventory::default(), live, staged, elsewhere: Recipes::default() }
+    }
+
+    /// The same, having looked for what is not there in the folder's trash and in other folders.
+    pub fn and_elsewhere(
+        mut self,
+        root: Option<&Root>,
+        others: &[Root],
+        manifest: &Manifest,
+        cancel: &Cancel,
+    ) -> Result<Self, ScanError> {
+        let lacking = self.live.missing_from_both(&self.staged);
+        if lacking.count() == 0 {
+            return Ok(self);
+        }
+        let mut sources = Sources::default();
+        if let Some(root) = root {
+            sources.add_folder(root, &self.inventory);
+            sources.add_trash(root)?;
+        }
+        for other in others {
+            sources.add_folder(other, &list(other, cancel)?);
+        }
+        self.elsewhere = search(manifest, &lacking, Arc::new(sources), cancel)?;
+        Ok(self)
     }
 }
 
@@ -149,7 +177,7 @@ pub fn scan(
         }
         None => PieceSet::none(manifest.pieces.len()),
     };
-    Ok(Scan { inventory, live, staged })
+    Ok(Scan { inventory, live, staged, elsewhere: Recipes::default() })
 }
 
 /// Fails for a file that we cannot read: it is not known to be wrong.

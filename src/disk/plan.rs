@@ -41,8 +41,10 @@ pub struct Plan {
     pub extras: BTreeMap<String, Stat>,
     /// Pieces the new content needs that the folder does not have.
     pub wanted: PieceSet,
-    /// Those of `wanted` that are not in staging: what must be fetched.
+    /// Those of `wanted` that are not in staging.
     pub missing: PieceSet,
+    /// Those of `missing` that lie elsewhere on this machine: the others must be fetched.
+    pub elsewhere: PieceSet,
     /// Pieces that are not right for a kept edit in them, and that nothing else needs.
     pub edited: PieceSet,
     /// Why a person must approve it.
@@ -96,6 +98,9 @@ pub fn plan(given: Given<'_>) -> Plan {
     let wanted = wanted(given, &edits);
     let mut missing = wanted.clone();
     scan.staged.iter().for_each(|piece| missing.remove(piece));
+    let mut elsewhere = PieceSet::none(manifest.pieces.len());
+    let found = scan.elsewhere.of.keys().filter(|piece| missing.contains(**piece));
+    found.for_each(|&piece| elsewhere.insert(piece));
     let (actions, unchanged) = actions(given, &edits, &wanted);
     let names = Names::of(manifest, &scan.inventory);
     let (remove, let_go) = dropped(&scan.inventory, baseline, &names);
@@ -116,7 +121,7 @@ pub fn plan(given: Given<'_>) -> Plan {
             let goes = remove.contains_key(path) || let_go.contains_key(path);
             goes || with_ancestors(path).any(|path| obstacles.contains_key(path))
         }),
-        download_bytes: bytes(&missing),
+        download_bytes: bytes(&missing) - bytes(&elsewhere),
         disk_bytes: if new_bytes == 0 { 0 } else { new_bytes + SPARE_ROOM },
         installed: baseline.map(|b| b.release.clone()),
         release: release.clone(),
@@ -131,6 +136,7 @@ pub fn plan(given: Given<'_>) -> Plan {
         edited: scan.live.missing_from_both(&wanted),
         wanted,
         missing,
+        elsewhere,
     }
 }
 

@@ -1,16 +1,35 @@
-//! Bytes of a release that another folder of this machine has already.
+//! Bytes of a release that this machine has already, wherever they lie: renamed, moved, shifted, in the trash,
+//! in another pack's folder.
+//!
+//! [`search`] only reads, so that a plan can tell what is left to download; [`copy`] puts what was found into
+//! staging. A source is nobody's concern here: it may change meanwhile, and then its piece does not count.
+
+mod kin;
+mod needle;
+mod probe;
+mod search;
+mod source;
 
 use std::io;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::content::Live;
+use sha1::{Digest, Sha1};
+
+pub use probe::Probing;
+pub use search::{Recipe, Recipes, search, search_around};
+pub use source::Sources;
+
+use self::search::read_part;
+use self::source::Reader;
 use super::fs::FsError;
 use super::staging::Staging;
-use super::verify::{Cancel, Cancelled, verify};
+use super::verify::{Cancel, Cancelled};
 use crate::model::fault::Fault;
 use crate::model::manifest::PieceSet;
 
-/// Bytes copied at once.
-const BUFFER: usize = 1 << 20;
+/// Bytes of pieces that are held at once.
+const HELD: u64 = 32 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReuseError {
@@ -29,43 +48,77 @@ impl From<ReuseError> for Fault {
     }
 }
 
-/// Copies those of the `missing` pieces that are right in `other` to staging, and names them. That
-/// folder is nobody's concern here: it is only read, and may change meanwhile.
-pub fn reuse(
-    missing: &PieceSet,
-    other: &Live,
+/// Copies those of the `wanted` pieces for which there is a recipe to staging, as far as they are right still.
+/// `arrived` is told each one that is there.
+pub fn copy(
+    wanted: &PieceSet,
+    recipes: &Recipes,
     staging: &Staging,
     cancel: &Cancel,
-) -> Result<PieceSet, ReuseError> {
-    let manifest = &staging.manifest;
-    let right = verify(manifest, missing, other, cancel, &|_| {})?;
-    let mut copied = PieceSet::none(manifest.pieces.len());
-    let mut buffer = vec![0; BUFFER];
-    for piece in right.iter() {
-        if cancel.is_cancelled() {
-            return Err(Cancelled.into());
+    arrived: &(dyn Fn(usize) + Sync),
+) -> Result<(), ReuseError> {
+    let chosen: Vec<(usize, &Recipe)> = recipes
+        .of
+        .iter()
+        .filter(|(piece, _)| wanted.contains(**piece))
+        .map(|(&piece, recipe)| (piece, recipe))
+        .collect();
+    let reader = recipes.sources.reader();
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<(), ReuseError> {
+        let mut bytes = Vec::new();
+        while let Some((piece, recipe)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if cancel.is_cancelled() {
+                return Err(Cancelled.into());
+            }
+            if gather(*piece, recipe, &reader, staging, &mut bytes) {
+                write(*piece, staging, &bytes)?;
+                arrived(*piece);
+            }
         }
-        if copy(piece, other, staging, &mut buffer)? {
-            copied.insert(piece);
-        }
-    }
-    // What changed under our eyes is told by another look.
-    Ok(verify(manifest, &copied, staging, cancel, &|_| {})?)
+        Ok(())
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let at_once = usize::try_from(HELD / staging.manifest.piece_length).unwrap_or(1);
+    let helpers = cores.min(at_once).min(chosen.len()).saturating_sub(1);
+    std::thread::scope(|scope| {
+        let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+        let mine = work();
+        let theirs = helpers.into_iter().map(|thread| thread.join().unwrap_or(Ok(())));
+        theirs.fold(mine, Result::and)
+    })
 }
 
-/// Whether the whole piece could be read.
-fn copy(piece: usize, other: &Live, staging: &Staging, buffer: &mut [u8]) -> Result<bool, FsError> {
-    for span in staging.manifest.spans(piece) {
-        for offset in (span.offset..span.offset + span.length).step_by(buffer.len()) {
-            let left = usize::try_from(span.offset + span.length - offset).unwrap_or(usize::MAX);
-            let size = left.min(buffer.len());
-            let bytes = &mut buffer[..size];
-            if other.read_at(span.entry, offset, bytes).is_err() {
-                return Ok(false);
-            }
-            let error = |e: io::Error| staging.error("write", span.entry, e);
-            staging.write_at(span.entry, offset, bytes).map_err(error)?;
+/// Reads a piece as its recipe says; whether it is right.
+fn gather(
+    piece: usize,
+    recipe: &Recipe,
+    reader: &Reader<'_>,
+    staging: &Staging,
+    bytes: &mut Vec<u8>,
+) -> bool {
+    let manifest = &staging.manifest;
+    bytes.resize(usize::try_from(manifest.piece_size(piece)).unwrap_or(0), 0);
+    let mut rest = bytes.as_mut_slice();
+    for span in manifest.spans(piece) {
+        let size = usize::try_from(span.length).unwrap_or(usize::MAX).min(rest.len());
+        let (part, left) = rest.split_at_mut(size);
+        if read_part(reader, recipe, span.entry, span.offset, part).is_err() {
+            return false;
         }
+        rest = left;
     }
-    Ok(true)
+    manifest.pieces.get(piece) == Some(&Sha1::digest(&bytes).into())
+}
+
+fn write(piece: usize, staging: &Staging, bytes: &[u8]) -> Result<(), FsError> {
+    let mut rest = bytes;
+    for span in staging.manifest.spans(piece) {
+        let size = usize::try_from(span.length).unwrap_or(usize::MAX).min(rest.len());
+        let (part, left) = rest.split_at(size);
+        let error = |e: io::Error| staging.error("write", span.entry, e);
+        staging.write_at(span.entry, span.offset, part).map_err(error)?;
+        rest = left;
+    }
+    Ok(())
 }

@@ -24,12 +24,12 @@ const NEWCOMERS: usize = 4;
 
 /// A file in the trash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Kept {
+pub(super) struct Kept {
     /// Where it lies, below the pack's folder.
-    at: String,
+    pub at: String,
     /// Where it came from.
-    path: String,
-    length: u64,
+    pub path: String,
+    pub length: u64,
 }
 
 /// A name for a new entry; names sort by time.
@@ -64,6 +64,12 @@ pub fn list(root: &Root) -> Result<Vec<TrashEntry>, FsError> {
         }
     }
     Ok(entries)
+}
+
+/// What lies in the trash, of whichever entry.
+pub(super) fn files(root: &Root) -> Result<Vec<Kept>, FsError> {
+    let kept = records(root)?.into_iter().rev().map(|journal| kept(root, &journal));
+    Ok(kept.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// How many files of an entry are there.

@@ -5,10 +5,11 @@
 
 use std::io;
 use std::num::NonZero;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::hash::{Engine, Message, digests};
+use crate::model::fault::Fault;
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet, Span};
 
 /// Pieces handed to a thread at once: enough to keep neighbours in one file on one thread.
@@ -40,6 +41,12 @@ impl Cancel {
 #[error("stopped")]
 pub struct Cancelled;
 
+impl From<Cancelled> for Fault {
+    fn from(_: Cancelled) -> Self {
+        Self::cancelled()
+    }
+}
+
 /// Which of `wanted` have the bytes the manifest says. `progress` is told bytes, the sum so far.
 pub fn verify(
     manifest: &Manifest,
@@ -48,37 +55,57 @@ pub fn verify(
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<PieceSet, Cancelled> {
-    let wanted: Vec<usize> = wanted.iter().collect();
+    let wanted: Vec<Try<'_, _>> = wanted.iter().map(|piece| Try { piece, content }).collect();
+    let mut right = PieceSet::none(manifest.pieces.len());
+    for nth in judge(manifest, &wanted, cancel, progress)? {
+        right.insert(wanted[nth].piece);
+    }
+    Ok(right)
+}
+
+/// A piece, and where its bytes may be.
+#[derive(Debug)]
+pub struct Try<'a, C> {
+    pub piece: usize,
+    pub content: &'a C,
+}
+
+/// Which of the tries, by their number and in no order, have the bytes the manifest says. `progress` is told
+/// bytes, the sum so far.
+pub fn judge<C: Content>(
+    manifest: &Manifest,
+    tries: &[Try<'_, C>],
+    cancel: &Cancel,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<usize>, Cancelled> {
     let next = AtomicUsize::new(0);
     let hashed = AtomicU64::new(0);
-    let right = Mutex::new(PieceSet::none(manifest.pieces.len()));
+    let right = Mutex::new(Vec::new());
     let work = || {
         let mut batch = 0..0;
         let pieces = std::iter::from_fn(|| {
             if batch.is_empty() {
-                let start = next.fetch_add(BATCH, Ordering::Relaxed).min(wanted.len());
-                batch = start..(start + BATCH).min(wanted.len());
+                let start = next.fetch_add(BATCH, Ordering::Relaxed).min(tries.len());
+                batch = start..(start + BATCH).min(tries.len());
             }
-            let number = *wanted.get(batch.next()?)?;
-            (!cancel.is_cancelled()).then(|| Piece::new(number, manifest, content, cancel))
+            let nth = batch.next()?;
+            let it = tries.get(nth).filter(|_| !cancel.is_cancelled())?;
+            Some(Piece::new(nth, it, manifest, cancel))
         });
         let mut mine = Vec::new();
         digests(Engine::best(), pieces, |piece, digest| {
             let expected = manifest.pieces.get(piece.number);
             if digest.is_ok_and(|digest| Some(&digest) == expected) {
-                mine.push(piece.number);
+                mine.push(piece.nth);
             }
             let size = manifest.piece_size(piece.number);
             progress(hashed.fetch_add(size, Ordering::Relaxed) + size);
             !cancel.is_cancelled()
         });
-        let mut right = right.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for piece in mine {
-            right.insert(piece);
-        }
+        right.lock().unwrap_or_else(PoisonError::into_inner).append(&mut mine);
     };
     std::thread::scope(|scope| {
-        let threads = threads().min(wanted.len().div_ceil(BATCH));
+        let threads = threads().min(tries.len().div_ceil(BATCH));
         for _ in 1..threads {
             scope.spawn(work);
         }
@@ -87,11 +114,13 @@ pub fn verify(
     if cancel.is_cancelled() {
         return Err(Cancelled);
     }
-    Ok(right.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    Ok(right.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The bytes of a piece, read from wherever they are.
 struct Piece<'a, C> {
+    /// Which of the tries it is.
+    nth: usize,
     number: usize,
     content: &'a C,
     cancel: &'a Cancel,
@@ -101,8 +130,9 @@ struct Piece<'a, C> {
 }
 
 impl<'a, C: Content> Piece<'a, C> {
-    fn new(number: usize, manifest: &'a Manifest, content: &'a C, cancel: &'a Cancel) -> Self {
-        Self { number, content, cancel, spans: Box::new(manifest.spans(number)), span: None }
+    fn new(nth: usize, it: &Try<'a, C>, manifest: &'a Manifest, cancel: &'a Cancel) -> Self {
+        let Try { piece: number, content } = *it;
+        Self { nth, number, content, cancel, spans: Box::new(manifest.spans(number)), span: None }
     }
 }
 

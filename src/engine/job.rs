@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::disk::complete::Staged;
 use crate::disk::layout::Marker;
 use crate::disk::plan::Plan;
+use crate::disk::reuse::Recipes;
 use crate::model::fault::Fault;
 use crate::model::manifest::Manifest;
 use crate::model::release::Release;
@@ -54,6 +55,8 @@ pub struct Planned {
     pub manifest: Arc<Manifest>,
     /// The `.torrent`.
     pub torrent: Vec<u8>,
+    /// Where on this machine pieces lie that the folder lacks.
+    pub elsewhere: Recipes,
     pub report: PlanReport,
     /// Pieces that came since the plan was made: a fetch that is tried again leaves them out.
     pub arrived: Arc<Arrived>,

@@ -5,10 +5,12 @@
 
 mod change;
 mod check;
+mod download;
 mod fetch;
 mod look;
 mod patience;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +38,8 @@ const MAX_TORRENT: u64 = metainfo::MAX_BYTES as u64;
 #[derive(Debug, Clone)]
 pub struct Context {
     pub config: PackConfig,
+    /// The folders of the other packs.
+    pub neighbours: Vec<PathBuf>,
     /// As they were when the job began.
     pub facts: Facts,
     /// The pack's state folder.

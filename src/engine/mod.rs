@@ -391,7 +391,17 @@ impl Engine {
                 now(),
             )?);
         }
+        self.introduce_packs();
         Ok(())
+    }
+
+    /// Tells each pack where the others are.
+    fn introduce_packs(&mut self) {
+        let packs = &self.config.packs;
+        for pack in &mut self.packs {
+            let others = packs.iter().filter(|other| other.name != pack.name());
+            pack.meet(others.map(|other| other.folder.clone()).collect());
+        }
     }
 
     /// Publishes what changed.

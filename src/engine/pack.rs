@@ -1,6 +1,7 @@
 //! [`Pack`]: a machine with its hands. It starts the jobs the machine wants and feeds back their ends.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -41,6 +42,8 @@ pub(super) struct Pack {
     state: Arc<Root>,
     mode: Mode,
     tools: Tools,
+    /// The folders of the other packs.
+    neighbours: Vec<PathBuf>,
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<Answer, Fault>>>,
     /// Answers to be given once the snapshot shows what they speak of.
     answers: Vec<(Ticket, Result<Answer, Fault>)>,
@@ -65,6 +68,7 @@ impl Pack {
             state: Arc::new(state),
             mode,
             tools,
+            neighbours: Vec::new(),
             waiting: BTreeMap::new(),
             answers: Vec::new(),
             next_ticket: 0,
@@ -115,6 +119,10 @@ impl Pack {
     pub fn reconfigure(&mut self, config: PackConfig, give_up_after: Duration, now: Now) {
         self.tools.give_up_after = give_up_after;
         self.input(Input::Reconfigured(config), now);
+    }
+
+    pub fn meet(&mut self, neighbours: Vec<PathBuf>) {
+        self.neighbours = neighbours;
     }
 
     pub fn use_network(&mut self, http: &Arc<Http>, session: &Arc<Session>) {
@@ -179,6 +187,7 @@ impl Pack {
         self.progress = Arc::default();
         let context = Context {
             config: self.machine.config().clone(),
+            neighbours: self.neighbours.clone(),
             facts: self.machine.facts().clone(),
             state: Arc::clone(&self.state),
             http: Arc::clone(&self.tools.http),

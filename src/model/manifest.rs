@@ -100,6 +100,13 @@ impl Manifest {
             })
     }
 
+    /// The file in a piece that has parts of no other one, beside padding.
+    pub fn only_file_of(&self, piece: usize) -> Option<EntryIndex> {
+        let entries = self.spans(piece).map(|span| span.entry);
+        let mut files = entries.filter(|&entry| self.entries[entry].path.is_some());
+        files.next().filter(|_| files.next().is_none())
+    }
+
     /// The pieces that hold bytes of an entry; none for an empty one.
     pub fn pieces_of(&self, entry: EntryIndex) -> Range<usize> {
         let Some(e) = self.entries.get(entry).filter(|e| e.length > 0) else {

@@ -2,6 +2,9 @@
 //!
 //! A piece of the new content is read from and written to staging; any other piece is read from the
 //! live folder and never written. Nothing is ever created, resized or removed for librqbit's sake.
+//!
+//! Before it begins, librqbit reads a piece of every file that it is told to have, and heeds nothing but a failure to
+//! read. What is there is for us to say, so it gets no bytes then, and a large pack is not read for nothing.
 
 use std::any::TypeId;
 use std::collections::BTreeSet;
@@ -47,6 +50,8 @@ pub struct PackStorage {
     pub staging: Option<Staging>,
     /// Pieces that are read from and written to staging.
     pub staged: PieceSet,
+    /// Pieces that librqbit is told to have, so that it does not ask for them, and that are not there.
+    absent: PieceSet,
     arrived: Arc<Arrived>,
     /// The first write that failed: librqbit stops the torrent then, and this says why.
     failure: Mutex<Option<Fault>>,
@@ -61,15 +66,22 @@ impl PackStorage {
         staged: PieceSet,
         arrived: Arc<Arrived>,
     ) -> Self {
-        let staging = Some(staging);
-        Self { manifest, live, staging, staged, arrived, failure: Mutex::default() }
+        let (staging, absent) = (Some(staging), none(&manifest));
+        Self { manifest, live, staging, staged, absent, arrived, failure: Mutex::default() }
+    }
+
+    /// Refuses to give these pieces to anybody.
+    #[must_use]
+    pub fn without(mut self, absent: PieceSet) -> Self {
+        self.absent = absent;
+        self
     }
 
     /// Content for seeding from the live folder alone.
     pub fn seeding(manifest: Arc<Manifest>, live: Live) -> Self {
-        let staged = PieceSet::none(manifest.pieces.len());
+        let (staged, absent) = (none(&manifest), none(&manifest));
         let (arrived, failure) = (Arc::default(), Mutex::default());
-        Self { manifest, live, staging: None, staged, arrived, failure }
+        Self { manifest, live, staging: None, staged, absent, arrived, failure }
     }
 
     pub fn failure(&self) -> Option<Fault> {
@@ -100,6 +112,7 @@ impl PackStorage {
 
     fn read(&self, entry: usize, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.parts(entry, offset, buf.len(), |piece, offset, range| match &self.staging {
+            _ if self.absent.contains(piece) => Err(io::ErrorKind::NotFound.into()),
             Some(staging) if self.staged.contains(piece) => {
                 staging.read_at(entry, offset, &mut buf[range])
             }
@@ -127,9 +140,17 @@ impl PackStorage {
     }
 }
 
+fn none(manifest: &Manifest) -> PieceSet {
+    PieceSet::none(manifest.pieces.len())
+}
+
 /// The handle librqbit holds.
 #[derive(Debug, Clone)]
-struct Shared(Arc<PackStorage>);
+struct Shared {
+    storage: Arc<PackStorage>,
+    /// Whether librqbit has begun.
+    has_begun: bool,
+}
 
 impl TorrentStorage for Shared {
     fn init(&mut self, _: &ManagedTorrentShared, _: &TorrentMetadata) -> anyhow::Result<()> {
@@ -137,11 +158,14 @@ impl TorrentStorage for Shared {
     }
 
     fn pread_exact(&self, entry: usize, offset: u64, buf: &mut [u8]) -> anyhow::Result<()> {
-        Ok(self.0.read(entry, offset, buf)?)
+        if self.has_begun {
+            self.storage.read(entry, offset, buf)?;
+        }
+        Ok(())
     }
 
     fn pwrite_all(&self, entry: usize, offset: u64, buf: &[u8]) -> anyhow::Result<()> {
-        self.0.write(entry, offset, buf).map_err(|e| self.0.remember(entry, e))
+        self.storage.write(entry, offset, buf).map_err(|e| self.storage.remember(entry, e))
     }
 
     fn remove_file(&self, _: usize, _: &Path) -> anyhow::Result<()> {
@@ -157,12 +181,13 @@ impl TorrentStorage for Shared {
     }
 
     fn on_piece_completed(&self, piece: ValidPieceIndex) -> anyhow::Result<()> {
-        self.0.arrived.note(piece.get() as usize);
+        self.storage.arrived.note(piece.get() as usize);
         Ok(())
     }
 
+    /// librqbit takes it over when it has looked at it.
     fn take(&self) -> anyhow::Result<Box<dyn TorrentStorage>> {
-        Ok(Box::new(self.clone()))
+        Ok(Box::new(Self { has_begun: true, ..self.clone() }))
     }
 }
 
@@ -178,7 +203,7 @@ impl StorageFactory for Factory {
         _: &ManagedTorrentShared,
         _: &TorrentMetadata,
     ) -> anyhow::Result<Self::Storage> {
-        Ok(Box::new(Shared(Arc::clone(&self.0))))
+        Ok(Box::new(Shared { storage: Arc::clone(&self.0), has_begun: false }))
     }
 
     fn is_type_id(&self, type_id: TypeId) -> bool {

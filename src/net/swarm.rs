@@ -43,6 +43,11 @@ const SILENCE: Duration = Duration::from_secs(150);
 /// How long a peer may take to see that a connection was closed.
 const NOTICED: Duration = Duration::from_secs(1);
 
+/// What librqbit may log, in the words of `tracing`'s `EnvFilter`. Of a wrong piece it tells twice, and the one way also
+/// of pieces that it was not given (see [`PackStorage`]).
+pub const LOGS: &str = "librqbit=warn,librqbit::file_ops=error,librqbit_core=error,librqbit_dht=error,\
+    librqbit_upnp=error,librqbit_lsd=error";
+
 /// How the swarm reaches others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SwarmOptions {

@@ -3,6 +3,7 @@
 mod crash;
 mod demo;
 mod disk;
+mod edits;
 mod guards;
 mod headless;
 mod kills;

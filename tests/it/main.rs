@@ -37,6 +37,7 @@ mod races;
 mod refusals;
 mod replies;
 mod reply;
+mod reuse;
 mod rules;
 mod spacing;
 mod swarm;

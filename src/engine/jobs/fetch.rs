@@ -1,32 +1,23 @@
 //! Gets the missing pieces into staging and completes the new content there.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
 use super::Context;
-use super::patience::{Company, Patience};
+use super::download::Download;
 use crate::disk::apply::check_folders;
 use crate::disk::complete::complete;
-use crate::disk::content::Live;
 use crate::disk::fs::Root;
+use crate::disk::inventory;
 use crate::disk::layout::{self, LockedFolder};
-use crate::disk::plan::Plan;
-use crate::disk::reuse::{ReuseError, reuse};
+use crate::disk::reuse::{self, Probing, Recipes, Sources};
 use crate::disk::staging::Staging;
-use crate::disk::verify::Cancel;
 use crate::engine::job::{Fetched, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
-use crate::model::snapshot::{Progress, Unit};
-use crate::net::swarm::{self, PackStorage, Standing, Torrent};
-
-/// How often a fetch is looked at.
-const TICK: Duration = Duration::from_millis(200);
+use crate::model::manifest::PieceSet;
+use crate::model::snapshot::Unit;
 
 /// Gets the missing pieces and completes the new content.
 pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Outcome, Fault> {
@@ -37,10 +28,10 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
     let folder =
         opened.await.map_err(|e| Fault::bug(format!("opening a folder ended early: {e}")))??;
     let root = Arc::clone(&folder.root);
-    copy_from_other_packs(context, &planned, &root).await?;
+    copy_from_elsewhere(context, &planned, &root).await?;
     let missing = planned.arrived.left_of(&planned.plan.missing);
     let downloaded =
-        if missing.count() == 0 { 0 } else { download(context, &planned, &missing, &root).await? };
+        if missing.count() == 0 { 0 } else { download(context, &planned, missing, &root).await? };
     let context = context.clone();
     let completed = spawn_blocking(move || {
         let staging = Staging::create(Arc::clone(&root), Arc::clone(&planned.manifest))?;
@@ -52,27 +43,34 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
     completed.await.map_err(|e| Fault::bug(format!("completing the new files ended early: {e}")))?
 }
 
-/// Takes what another pack with the same torrent has, so that nobody need fetch it twice.
-async fn copy_from_other_packs(
+/// Takes what lies elsewhere on this machine, as the plan found it, and what another pack with the same torrent
+/// has by now, so that nobody need fetch it twice.
+async fn copy_from_elsewhere(
     context: &Context,
     planned: &Arc<Planned>,
     root: &Arc<Root>,
 ) -> Result<(), Fault> {
-    for folder in context.session.folders_with(planned.manifest.info_hash, &context.config.name) {
-        let (planned, root) = (Arc::clone(planned), Arc::clone(root));
-        let cancel = Arc::clone(&context.cancel);
-        let copied = spawn_blocking(move || -> Result<(), ReuseError> {
-            let missing = planned.arrived.left_of(&planned.plan.missing);
-            let Ok(other) = Root::open(&folder) else { return Ok(()) };
-            let other = Live::new(Arc::new(other), Arc::clone(&planned.manifest));
-            let staging = Staging::create(root, Arc::clone(&planned.manifest))?;
-            let copied = reuse(&missing, &other, &staging, &cancel)?;
-            copied.iter().for_each(|piece| planned.arrived.note(piece));
-            Ok(())
-        });
-        copied.await.map_err(|e| Fault::bug(format!("copying pieces ended early: {e}")))??;
-    }
-    Ok(())
+    let same = context.session.folders_with(planned.manifest.info_hash, &context.config.name);
+    let (context, planned, root) = (context.clone(), Arc::clone(planned), Arc::clone(root));
+    let copied = spawn_blocking(move || -> Result<(), Fault> {
+        let staging = Staging::create(root, Arc::clone(&planned.manifest))?;
+        let copy_found = |recipes: &Recipes| {
+            let left = planned.arrived.left_of(&planned.plan.missing);
+            let arrived = |piece| planned.arrived.note(piece);
+            reuse::copy(&left, recipes, &staging, &context.cancel, &arrived)
+        };
+        copy_found(&planned.elsewhere)?;
+        for folder in same {
+            let left = planned.arrived.left_of(&planned.plan.missing);
+            let Ok(other) = Root::open(&folder) else { continue };
+            let mut sources = Sources::default();
+            sources.add_folder(&other, &inventory::list(&other, &context.cancel)?);
+            let sources = Arc::new(sources);
+            copy_found(&reuse::search(&planned.manifest, &left, sources, &context.cancel)?)?;
+        }
+        Ok(())
+    });
+    copied.await.map_err(|e| Fault::bug(format!("copying pieces ended early: {e}")))?
 }
 
 fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, Fault> {
@@ -110,120 +108,56 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, 
     Ok(folder)
 }
 
-/// Fetches the missing pieces into staging. Returns the bytes that came from peers.
+/// Fetches the missing pieces. Those of which another may lead to more on this machine come first.
 async fn download(
     context: &Context,
-    planned: &Planned,
-    missing: &PieceSet,
+    planned: &Arc<Planned>,
+    missing: PieceSet,
     root: &Arc<Root>,
 ) -> Result<u64, Fault> {
-    let (plan, manifest) = (&planned.plan, &planned.manifest);
-    let storage = Arc::new(PackStorage::fetching(
-        Arc::clone(manifest),
-        Live::new(Arc::clone(root), Arc::clone(manifest)),
-        Staging::create(Arc::clone(root), Arc::clone(manifest))?,
-        plan.wanted.clone(),
-        Arc::clone(&planned.arrived),
-    ));
-    let known = swarm::addresses(&context.config.peers).await;
-    // What has not come yet, to be asked of these peers.
-    let torrent = |peers: Vec<SocketAddr>| {
-        let missing = planned.arrived.left_of(missing);
-        Torrent {
-            bytes: planned.torrent.clone(),
-            // A piece with a kept edit in it must not be given to others.
-            have: missing.missing_from_both(&plan.edited),
-            unwanted: without_missing_pieces(plan, manifest, &missing),
-            storage: Arc::clone(&storage),
-            peers,
-        }
-    };
-    let swarm = context.session.swarm().await?;
-    let turn = tokio::select! {
-        turn = swarm.turn_to_fetch(manifest.info_hash) => turn,
-        () = cancelled(&context.cancel) => return Err(Fault::cancelled()),
-    };
-    let mut joined = swarm.add(&turn, torrent(known.clone())).await?;
-    let mut patience = Patience::new(context.give_up_after, plan.download_bytes);
-    let mut company = Company::default();
-    let mut before = Before::default();
-    let result = loop {
-        let standing = before.and(joined.standing());
-        context.progress.show(fetch_progress(&standing, plan.download_bytes));
-        if context.cancel.is_cancelled() {
-            break Err(Fault::cancelled());
-        }
-        if let Some(fault) = standing.failure {
-            break Err(fault);
-        }
-        if standing.finished {
-            break Ok(standing.fetched_bytes);
-        }
-        if let Err(fault) = patience.look(&standing, &plan.release) {
-            break Err(fault);
-        }
-        if let Some(peers) = company.without_who_stalls(&patience, || joined.peers()) {
-            tracing::debug!(?peers, "somebody keeps what we asked for: asking others");
-            before = Before::of(&standing);
-            swarm.part(&turn).await;
-            match swarm.add(&turn, torrent(peers)).await {
-                Ok(again) => joined = again,
-                Err(error) => break Err(error.into()),
-            }
-        }
-        tokio::time::sleep(TICK).await;
-    };
-    swarm.leave(turn).await;
-    result
+    let mut download = Download::begin(context, planned, root).await?;
+    let result = in_rounds(context, planned, &missing, root, &mut download).await;
+    let downloaded = download.end().await;
+    result.map(|()| downloaded)
 }
 
-async fn cancelled(cancel: &Cancel) {
-    while !cancel.is_cancelled() {
-        tokio::time::sleep(TICK).await;
-    }
-}
-
-/// The kept edits, and the files beside them that need nothing: the piece they share is not asked for.
-fn without_missing_pieces(
-    plan: &Plan,
-    manifest: &Manifest,
+async fn in_rounds(
+    context: &Context,
+    planned: &Arc<Planned>,
     missing: &PieceSet,
-) -> BTreeSet<EntryIndex> {
-    let is_missing = |entry| manifest.pieces_of(entry).any(|piece| missing.contains(piece));
-    (0..manifest.entries.len())
-        .filter(|entry| plan.edits.contains_key(entry) || !is_missing(*entry))
-        .collect()
-}
-
-fn fetch_progress(standing: &Standing, total: u64) -> Progress {
-    Progress {
-        done: standing.verified_bytes.min(total),
-        total,
-        unit: Unit::Bytes,
-        rate: standing.download_rate,
-        peers: Some(standing.peers),
-        eta: None,
-    }
-}
-
-/// What came before the torrent was joined anew.
-#[derive(Default)]
-struct Before {
-    fetched_bytes: u64,
-    verified_bytes: u64,
-}
-
-impl Before {
-    fn of(standing: &Standing) -> Self {
-        let Standing { fetched_bytes, verified_bytes, .. } = *standing;
-        Self { fetched_bytes, verified_bytes }
-    }
-
-    fn and(&self, standing: Standing) -> Standing {
-        Standing {
-            fetched_bytes: self.fetched_bytes + standing.fetched_bytes,
-            verified_bytes: self.verified_bytes + standing.verified_bytes,
-            ..standing
+    root: &Arc<Root>,
+    download: &mut Download<'_>,
+) -> Result<(), Fault> {
+    let mut probing = Probing::default();
+    loop {
+        let left = planned.arrived.left_of(missing);
+        let probes = probing.next(&planned.manifest, &left, &planned.elsewhere.kin);
+        if probes.count() == 0 {
+            return download.get(&left, &left).await;
         }
+        download.get(&probes, &left).await?;
+        let left = planned.arrived.left_of(&left);
+        let found = copy_from_around(context, planned, probes, left, root).await?;
+        probing.found(&planned.manifest, found.into_iter());
     }
+}
+
+/// Takes what is found on this machine once these pieces are here; says which pieces it was.
+async fn copy_from_around(
+    context: &Context,
+    planned: &Arc<Planned>,
+    arrived: PieceSet,
+    left: PieceSet,
+    root: &Arc<Root>,
+) -> Result<Vec<usize>, Fault> {
+    let (context, planned, root) = (context.clone(), Arc::clone(planned), Arc::clone(root));
+    let copied = spawn_blocking(move || {
+        let staging = Staging::create(root, Arc::clone(&planned.manifest))?;
+        let sources = &planned.elsewhere.sources;
+        let recipes = reuse::search_around(&arrived, &left, &staging, sources, &context.cancel)?;
+        let note = |piece| planned.arrived.note(piece);
+        reuse::copy(&left, &recipes, &staging, &context.cancel, &note)?;
+        Ok(recipes.of.into_keys().collect())
+    });
+    copied.await.map_err(|e| Fault::bug(format!("copying pieces ended early: {e}")))?
 }

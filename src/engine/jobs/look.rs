@@ -50,15 +50,18 @@ fn plan_for(
     let torrent = torrent_of(context, root.as_deref(), &release)?;
     let manifest = Arc::new(read_torrent(&torrent)?);
     context.progress.set(0, manifest.stream_length, Unit::Bytes);
-    let scan = match root {
+    let scan = match &root {
         Some(root) => {
             let done = |done| context.progress.set(done, manifest.stream_length, Unit::Bytes);
-            let inventory = inventory::list(&root, &context.cancel)?;
+            let inventory = inventory::list(root, &context.cancel)?;
             plan::check_folders(&manifest, &inventory)?;
-            inventory::scan(inventory, &root, &manifest, &context.cancel, &done)?
+            inventory::scan(inventory, root, &manifest, &context.cancel, &done)?
         }
         None => inventory::Scan::of_nothing(&manifest),
     };
+    let others = context.neighbours.iter().filter_map(|folder| Root::open(folder).ok());
+    let others: Vec<_> = others.collect();
+    let scan = scan.and_elsewhere(root.as_deref(), &others, &manifest, &context.cancel)?;
     let plan = plan::plan(Given {
         release: &release,
         manifest: &manifest,
@@ -67,7 +70,8 @@ fn plan_for(
         policy: &context.config.policy,
     });
     let report = plan.report(&manifest);
-    Ok(Planned { plan, manifest, torrent, report, arrived: Arc::default() })
+    let elsewhere = scan.elsewhere;
+    Ok(Planned { plan, manifest, torrent, elsewhere, report, arrived: Arc::default() })
 }
 
 pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fault> {

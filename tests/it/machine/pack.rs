@@ -234,7 +234,14 @@ pub fn planned(number: u8, guard: Option<Fault>) -> Arc<Planned> {
     let mut plan = plan(given);
     plan.guard = guard;
     let report = plan.report(&manifest);
-    Arc::new(Planned { plan, manifest, torrent, report, arrived: Arc::default() })
+    Arc::new(Planned {
+        plan,
+        manifest,
+        torrent,
+        elsewhere: scan.elsewhere,
+        report,
+        arrived: Arc::default(),
+    })
 }
 
 pub fn scanned(number: u8) -> Result<Outcome, Fault> {

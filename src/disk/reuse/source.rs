@@ -1,0 +1,77 @@
+//! [`Sources`]: files of this machine that may have bytes of a release. They are read and nothing else.
+
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use crate::disk::content::Pool;
+use crate::disk::fs::{FsError, Root, read_exact_at};
+use crate::disk::inventory::Inventory;
+use crate::disk::trash;
+
+/// The place of a source in [`Sources::files`].
+pub type SourceIndex = usize;
+
+/// A file that may have bytes of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    folder: usize,
+    /// Where it lies below its folder.
+    at: String,
+    /// The path of the pack's file that it is or was: what its content is is told by that.
+    pub path: String,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// Files in the pack's folder and its trash, and in other packs' folders. Nothing is open for it.
+#[derive(Debug, Default)]
+pub struct Sources {
+    folders: Vec<PathBuf>,
+    pub files: Vec<Source>,
+}
+
+/// Reads from sources. Some of them stay open while it is there, and can then not be replaced everywhere.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    sources: &'a Sources,
+    /// `None`: it is not there any more.
+    roots: Vec<Option<Root>>,
+    pool: Pool,
+}
+
+impl Sources {
+    /// Adds what lies in a pack's folder.
+    pub fn add_folder(&mut self, root: &Root, inventory: &Inventory) {
+        let files = inventory.files.iter().map(|(path, stat)| (path.to_string(), stat.length));
+        self.add(root, files.map(|(path, length)| (path.clone(), path, length)));
+    }
+
+    /// Adds what lies in its trash.
+    pub fn add_trash(&mut self, root: &Root) -> Result<(), FsError> {
+        let files = trash::files(root)?;
+        self.add(root, files.into_iter().map(|file| (file.at, file.path, file.length)));
+        Ok(())
+    }
+
+    fn add(&mut self, root: &Root, files: impl Iterator<Item = (String, String, u64)>) {
+        let folder = self.folders.len();
+        self.folders.push(root.path().to_owned());
+        let sources = files.map(|(at, path, length)| Source { folder, at, path, length });
+        self.files.extend(sources.filter(|source| source.length > 0));
+    }
+
+    pub fn reader(&self) -> Reader<'_> {
+        let roots = self.folders.iter().map(|folder| Root::open(folder).ok()).collect();
+        Reader { sources: self, roots, pool: Pool::default() }
+    }
+}
+
+impl Reader<'_> {
+    pub fn read_at(&self, source: SourceIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let Source { folder, at, .. } =
+            self.sources.files.get(source).ok_or(ErrorKind::NotFound)?;
+        let root = self.roots[*folder].as_ref().ok_or(ErrorKind::NotFound)?;
+        let open = || root.open_file(at).map_err(|e| e.source);
+        read_exact_at(&*self.pool.get(source, open)?, buf, offset)
+    }
+}
