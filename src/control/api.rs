@@ -115,6 +115,20 @@ impl Request {
     }
 }
 
+/// Why a request is not even looked into.
+pub fn refused(why: &str) -> Fault {
+    Fault::new(FaultKind::Refused, why, "")
+}
+
+/// Whoever asks may be newer than we are.
+pub fn misunderstood(why: &str) -> Fault {
+    let hint = format!(
+        "This is ModSync {}, whose API is below {ROOT}. A program that is newer needs it to be started again.",
+        env!("CARGO_PKG_VERSION")
+    );
+    Fault::new(FaultKind::Refused, why, hint)
+}
+
 /// A failure, as every program reads it.
 pub fn failure(fault: &Fault) -> Value {
     json!({ "ok": false, "error": fault.what, "kind": fault.kind, "hint": fault.hint })

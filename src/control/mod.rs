@@ -7,5 +7,6 @@
 
 pub mod api;
 pub mod client;
+mod connection;
 pub mod endpoint;
 pub mod server;

@@ -1,12 +1,12 @@
 //! The engine's side: one answer a connection, at most [`CLIENTS`] of them, each bounded in size and time.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request as HttpRequest, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -14,18 +14,18 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Bytes;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 
-use super::api::{self, LARGEST_REQUEST, ROOT, Request, failure, with_ok};
+use super::api::{self, LARGEST_REQUEST, Request, failure, misunderstood, refused, with_ok};
+use super::connection::{self, PATIENCE};
 use super::endpoint::Endpoint;
 use crate::disk::fs::FsError;
 use crate::engine::{Change, Handle, Mode};
@@ -36,8 +36,6 @@ use crate::paths::Paths;
 
 /// Clients at one time; more are turned away.
 const CLIENTS: u32 = 32;
-/// How long a client may take to say what it wants.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long we wait when the system gives us no connection.
 const BREATH: Duration = Duration::from_millis(100);
 /// How long a client may take to read its answer when we end.
@@ -140,31 +138,14 @@ async fn listen(listener: TcpListener, router: Router, places: Arc<Semaphore>) {
             continue;
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            turn_away(stream);
+            connection::turn_away(stream, &format!("{CLIENTS} clients are served already"));
             continue;
         };
-        let service = TowerToHyperService::new(router.clone());
+        let served = connection::serve(stream, router.clone());
         tokio::spawn(async move {
-            let served = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
-                .max_buf_size(LARGEST_REQUEST)
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = served.await {
-                tracing::debug!("a client of the control API left: {error}");
-            }
+            served.await;
             drop(place);
         });
-    }
-}
-
-/// Says that there is no room, as far as that can be said without waiting.
-fn turn_away(stream: TcpStream) {
-    let body = json!({ "ok": false, "error": format!("{CLIENTS} clients are served already") });
-    let head = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n";
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = stream.write(format!("{head}{body}").as_bytes());
     }
 }
 
@@ -172,11 +153,6 @@ fn turn_away(stream: TcpStream) {
 /// that resolves to loopback comes with its own name (DNS rebinding).
 async fn admit(State(desk): State<Arc<Desk>>, request: HttpRequest, next: Next) -> Response {
     let headers = request.headers();
-    let head: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if head > LARGEST_REQUEST {
-        let why = format!("the head is larger than {LARGEST_REQUEST} bytes");
-        return refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &why);
-    }
     let port = desk.endpoint.port;
     let ours = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
     if !text(headers, header::HOST).is_some_and(|host| ours.iter().any(|name| name == host)) {
@@ -222,17 +198,13 @@ async fn command(
     request: HttpRequest,
 ) -> Response {
     let Ok(Path(name)) = name else { return unknown(request).await };
-    let body = match timeout(PATIENCE, to_bytes(request.into_body(), LARGEST_REQUEST)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            let why = format!("the body is cut off or larger than {LARGEST_REQUEST} bytes");
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, &why);
-        }
-        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+    let body = match whole(request.into_body()).await {
+        Ok(body) => body,
+        Err((status, why)) => return refuse(status, &why),
     };
     let request = match Request::of_parts(&name, &body) {
         Ok(request) => request,
-        Err(why) => return misunderstood(StatusCode::BAD_REQUEST, &why),
+        Err(why) => return failed(StatusCode::BAD_REQUEST, &misunderstood(&why)),
     };
     if !desk.endpoint.follows {
         let fault = Fault::new(
@@ -248,22 +220,26 @@ async fn command(
     }
 }
 
-async fn unknown(request: HttpRequest) -> Response {
-    let why = format!("there is no `{} {}`", request.method(), request.uri().path());
-    misunderstood(StatusCode::NOT_FOUND, &why)
+/// The whole body, within the limits.
+async fn whole(body: Body) -> Result<Bytes, (StatusCode, String)> {
+    match timeout(PATIENCE, Limited::new(body, LARGEST_REQUEST).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let why = format!("the body is larger than {LARGEST_REQUEST} bytes");
+            Err((StatusCode::PAYLOAD_TOO_LARGE, why))
+        }
+        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body is cut off".to_owned())),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned())),
+    }
 }
 
-/// Whoever asks may be newer than we are.
-fn misunderstood(status: StatusCode, why: &str) -> Response {
-    let hint = format!(
-        "This is ModSync {}, whose API is below {ROOT}. A program that is newer needs it to be started again.",
-        env!("CARGO_PKG_VERSION")
-    );
-    failed(status, &Fault::new(FaultKind::Refused, why, hint))
+async fn unknown(request: HttpRequest) -> Response {
+    let why = format!("there is no `{} {}`", request.method(), request.uri().path());
+    failed(StatusCode::NOT_FOUND, &misunderstood(&why))
 }
 
 fn refuse(status: StatusCode, why: &str) -> Response {
-    failed(status, &Fault::new(FaultKind::Refused, why, ""))
+    failed(status, &refused(why))
 }
 
 fn failed(status: StatusCode, fault: &Fault) -> Response {

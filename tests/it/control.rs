@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,16 +36,27 @@ fn quit(state: &Path) {
     assert_eq!((status, answer), (200, json!({ "ok": true })));
 }
 
-/// Sends bytes to the engine and reads its whole answer.
-fn send(state: &Path, bytes: &[u8]) -> String {
+fn connect(state: &Path) -> TcpStream {
     let port = note(state)["port"].as_u64().unwrap() as u16;
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
-    // It may have answered and gone before it read all of it.
-    let _ = stream.write_all(bytes);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
+    stream
+}
+
+/// Sends bytes to the engine.
+fn sent(state: &Path, bytes: &[u8]) -> TcpStream {
+    let mut stream = connect(state);
+    stream.write_all(bytes).unwrap();
+    stream
+}
+
+/// The status and the body of the whole answer.
+fn answer(mut stream: TcpStream) -> (u16, Value) {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}")))
 }
 
 /// A request whose head has these lines besides the right ones that it does not replace.
@@ -63,11 +74,24 @@ fn request(state: &Path, line: &str, replaced: &[(&str, &str)], body: &str) -> V
 }
 
 pub fn ask(state: &Path, line: &str, replaced: &[(&str, &str)], body: &str) -> (u16, Value) {
-    let answer = send(state, &request(state, line, replaced, body));
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}")))
+    answer(sent(state, &request(state, line, replaced, body)))
 }
+
+/// A request that is right, with a head of this size.
+fn head_of(state: &Path, size: usize) -> Vec<u8> {
+    let mut request = request(state, "GET /v1/snapshot", &[], "");
+    request.truncate(request.len() - 2);
+    let filling = size - request.len() - "X: \r\n\r\n".len();
+    request.extend_from_slice(format!("X: {}\r\n\r\n", "x".repeat(filling)).as_bytes());
+    request
+}
+
+/// The answer to what is not even looked into.
+fn refused(why: &str) -> Value {
+    json!({ "ok": false, "error": why, "kind": "refused", "hint": "" })
+}
+
+const TOO_LARGE: &str = "the head is larger than 65536 bytes or has over 100 headers";
 
 #[test]
 fn a_command_is_carried_out_by_the_engine_that_runs() {
@@ -160,7 +184,7 @@ fn only_the_user_can_read_the_token() {
 #[test]
 fn what_is_forged_garbled_or_too_large_is_refused_with_its_reason() {
     let (_origin, place, _engine) = running();
-    let large = format!("{{\"pack\":\"{}\"}}", "x".repeat(64 << 10));
+    let large = format!("{{\"pack\":\"{}\"}}", "x".repeat(1 << 20));
     let check = r#"{"pack":"pack"}"#;
     let much = "x".repeat(80_000);
     let host = format!("127.0.0.1:{}", note(&place.path("state"))["port"]);
@@ -199,32 +223,105 @@ fn what_is_forged_garbled_or_too_large_is_refused_with_its_reason() {
 }
 
 #[test]
-fn garbage_and_endless_heads_are_cut_off() {
+fn what_is_not_http_is_refused_with_what_is_wrong() {
     let (_origin, place, _engine) = running();
-    let long = format!("GET /v1/snapshot HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
-    for bytes in [&b"\0\xff\x16\x03\x01garbage"[..], b"GET / HTTP/9\r\n\r\n", long.as_bytes()] {
-        let answer = send(&place.path("state"), bytes);
-        assert!(!answer.contains("200 OK"), "{answer}");
+    let state = place.path("state");
+    let hint = format!(
+        "This is ModSync {}, whose API is below /v1/. A program that is newer needs it to be \
+         started again.",
+        env!("CARGO_PKG_VERSION")
+    );
+    let noise = vec![b'\xff'; 1 << 20];
+    let tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03garbage for a key and ciphers";
+    for (bytes, why) in [
+        (&b"\0\xff garbage"[..], "invalid HTTP method parsed"),
+        (&noise, "invalid HTTP method parsed"),
+        (tls, "invalid HTTP method parsed"),
+        (b"GET / HTTP/9\r\n\r\n", "invalid HTTP version parsed"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "invalid HTTP version parsed (found HTTP2 preface)"),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", "invalid HTTP header parsed"),
+    ] {
+        let why = format!("the head is not of HTTP/1.1: {why}");
+        let refused = json!({ "ok": false, "error": why, "kind": "refused", "hint": hint });
+        assert_eq!(answer(sent(&state, bytes)), (400, refused));
     }
+    assert_eq!(place.ask(&["check"]).0, Some(0));
+}
+
+#[test]
+fn a_head_may_have_64_kib_and_100_headers() {
+    let (_origin, place, _engine) = running();
+    let state = place.path("state");
+    let (status, snapshot) = answer(sent(&state, &head_of(&state, 64 << 10)));
+    assert_eq!((status, &snapshot["ok"]), (200, &json!(true)));
+    let with_headers = |count: usize| {
+        let request = request(&state, "GET /v1/snapshot", &[], "");
+        // Three are there already.
+        [&request[..request.len() - 2], "X: y\r\n".repeat(count - 3).as_bytes(), b"\r\n"].concat()
+    };
+    assert_eq!(answer(sent(&state, &with_headers(100))), (200, snapshot));
+    for larger in [
+        head_of(&state, (64 << 10) + 1),
+        head_of(&state, 1 << 20),
+        head_of(&state, 8 << 20),
+        with_headers(101),
+        with_headers(200),
+    ] {
+        assert_eq!(answer(sent(&state, &larger)), (431, refused(TOO_LARGE)));
+    }
+    assert_eq!(place.ask(&["check"]).0, Some(0));
+}
+
+#[test]
+fn what_is_cut_off_is_refused() {
+    let (_origin, place, _engine) = running();
+    let state = place.path("state");
+    let whole = request(&state, "POST /v1/check", &[], r#"{"pack":"pack"}"#);
+    for (bytes, why) in
+        [(&whole[..whole.len() - 1], "the body is cut off"), (&whole[..20], "the head is cut off")]
+    {
+        let stream = sent(&state, bytes);
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(answer(stream), (400, refused(why)));
+    }
+    assert_eq!(place.ask(&["check"]).0, Some(0));
+}
+
+#[test]
+fn what_does_not_come_in_time_is_refused() {
+    let (_origin, place, _engine) = running();
+    let state = place.path("state");
+    let silent = connect(&state);
+    let whole = request(&state, "POST /v1/check", &[], r#"{"pack":"pack"}"#);
+    let held_back = sent(&state, &whole[..whole.len() - 1]);
+    let mut dripping = sent(&state, b"GET /v1/snapshot HTTP/1.1\r\nX: ");
+    dripping.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    while dripping.peek(&mut [0]).is_err() {
+        dripping.write_all(b"x").unwrap();
+    }
+    dripping.set_read_timeout(Some(LIMIT)).unwrap();
+    assert_eq!(answer(dripping), (408, refused("the head did not come in time")));
+    assert_eq!(answer(silent), (408, refused("the head did not come in time")));
+    assert_eq!(answer(held_back), (408, refused("the body did not come in time")));
     assert_eq!(place.ask(&["check"]).0, Some(0));
 }
 
 #[test]
 fn ten_thousand_connections_are_turned_away_and_forgotten() {
     let (_origin, place, _engine) = running();
-    let port = note(&place.path("state"))["port"].as_u64().unwrap() as u16;
+    let state = place.path("state");
+    let port = note(&state)["port"].as_u64().unwrap() as u16;
     for _ in 0..10_000 {
         drop(TcpStream::connect(("127.0.0.1", port)));
     }
-    // As many as it takes at one time, all silent: they lose their places after a while.
-    let silent: Vec<_> =
-        (0..64).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
-    let mut refused = String::new();
-    let mut last = silent.last().unwrap();
-    last.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let _ = last.read_to_string(&mut refused);
-    assert!(refused.contains("32 clients are served already"), "{refused}");
-    drop(silent);
+    // More than it takes at one time, all silent: the others lose their places after a while.
+    let silent: Vec<_> = (0..64).map(|_| connect(&state)).collect();
+    let turned_away = (503, refused("32 clients are served already"));
+    let (away, kept): (Vec<_>, Vec<_>) =
+        silent.into_iter().map(answer).partition(|answer| *answer == turned_away);
+    assert!(away.len() >= 32, "{} are turned away", away.len());
+    let late = (408, refused("the head did not come in time"));
+    assert!(kept.iter().all(|answer| *answer == late), "{kept:?}");
     assert_eq!(place.ask(&["check"]).0, Some(0));
 }
 
@@ -239,15 +336,9 @@ fn who_does_not_read_the_events_keeps_nobody_waiting_and_misses_some() {
     place.publish(&origin, &files[..1]);
     assert_eq!(place.ask(&["sync"]).0, Some(4));
     let state = place.path("state");
-    let port = note(&state)["port"].as_u64().unwrap() as u16;
-    let mut readers: Vec<_> = (0..8)
-        .map(|_| {
-            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            stream.write_all(&request(&state, "GET /v1/events", &[], "")).unwrap();
-            stream
-        })
-        .collect();
-    let one = send(&state, &request(&state, "GET /v1/snapshot", &[], "")).len();
+    let events = request(&state, "GET /v1/events", &[], "");
+    let mut readers: Vec<_> = (0..8).map(|_| sent(&state, &events)).collect();
+    let one = ask(&state, "GET /v1/snapshot", &[], "").1.to_string().len();
     let turns = 40;
     for _ in 0..turns {
         for request in ["POST /v1/pause", "POST /v1/resume"] {
