@@ -9,4 +9,5 @@ pub mod pack;
 pub mod path;
 pub mod release;
 pub mod report;
+pub mod size;
 pub mod snapshot;

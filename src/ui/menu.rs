@@ -2,10 +2,11 @@
 
 use crate::model::command::{Approval, Command};
 use crate::model::fault::FaultKind;
+use crate::model::size::size;
 use crate::model::snapshot::{
     PackView, Phase, Progress, Question, Removed, Snapshot, Unit, Verdict,
 };
-use crate::ui::text::{self, size};
+use crate::ui::text;
 
 /// Windows shows no more of a tooltip, in UTF-16 units.
 const TOOLTIP: usize = 127;

@@ -6,9 +6,10 @@
 use crate::model::command::Command;
 use crate::model::fault::Fault;
 use crate::model::release::Digest;
+use crate::model::size::size;
 use crate::model::snapshot::{NoticeKinds, PackView, Phase, Snapshot};
 use crate::ui::menu::{self, Action};
-use crate::ui::text::{self, capital, size};
+use crate::ui::text::{self, capital};
 
 /// The life of an update: found, decided, applied. One notice, replaced in its place.
 pub(super) const UPDATE: &str = "update";
@@ -127,13 +128,7 @@ pub(super) fn waits(pack: &PackView) -> Option<Notice> {
     let offered = pack.offered.as_ref().filter(|_| pack.has_update())?;
     let apply = menu::apply(pack);
     let body = match pack.summary {
-        Some(summary) => format!(
-            "{} new, {} changed, {} removed · {} to download",
-            summary.added,
-            summary.changed,
-            summary.removed,
-            size(summary.download_bytes)
-        ),
+        Some(summary) => text::summary(&summary),
         None => format!("{} · {}", offered.label(), size(offered.length)),
     };
     Some(Notice {

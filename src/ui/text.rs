@@ -3,8 +3,6 @@
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
-use bytesize::ByteSize;
-
 use crate::demo::{self, Scene};
 use crate::model::command::Answer;
 use crate::model::fault::Fault;
@@ -13,6 +11,7 @@ use crate::model::report::{
     ApplyReport, CheckReport, CleanReport, FileLine, PlanReport, ProblemKind, RestoreReport,
     Summary, TrashEntry, VerifyReport,
 };
+use crate::model::size::size;
 use crate::model::snapshot::{PackView, Phase, Progress, Snapshot, Unit};
 
 /// A list longer than this is cut; `--json` has all of it.
@@ -84,7 +83,7 @@ fn checked(report: &CheckReport, pack: &str) -> String {
 }
 
 fn release(release: &Release) -> String {
-    format!("{}, {}, {}", release.label(), files(release.files), ByteSize(release.length))
+    format!("{}, {}, {}", release.label(), files(release.files), size(release.length))
 }
 
 /// A plan, before anything is touched; of which pack, if that is known.
@@ -109,8 +108,8 @@ pub fn plan(report: &PlanReport, pack: Option<&str>) -> String {
     let _ = writeln!(
         out,
         "to download: {}, space needed: {}, {} unchanged",
-        ByteSize(report.download_bytes),
-        ByteSize(report.disk_bytes),
+        size(report.download_bytes),
+        size(report.disk_bytes),
         files(report.unchanged)
     );
     if let Some(why) = &report.needs_approval {
@@ -133,7 +132,7 @@ pub fn summary(summary: &Summary) -> String {
         summary.added,
         summary.changed,
         summary.removed,
-        ByteSize(summary.download_bytes)
+        size(summary.download_bytes)
     )
 }
 
@@ -144,7 +143,7 @@ fn applied(verb: &str, report: &ApplyReport) -> String {
         report.added,
         report.changed,
         report.removed,
-        ByteSize(report.downloaded_bytes)
+        size(report.downloaded_bytes)
     )
 }
 
@@ -173,12 +172,12 @@ fn verified(report: &VerifyReport, pack: &str) -> String {
             );
         }
         (_, Some(repair)) => {
-            let bytes = ByteSize(repair.downloaded_bytes);
+            let bytes = size(repair.downloaded_bytes);
             let mended = files(repair.added + repair.changed);
             let _ = writeln!(out, "repaired {mended}, {bytes} downloaded");
         }
         (n, None) => {
-            let bytes = ByteSize(report.bad_bytes);
+            let bytes = size(report.bad_bytes);
             let _ = writeln!(
                 out,
                 "{n} of {} not right; `modsync verify --repair {}` fetches {bytes}",
@@ -218,7 +217,7 @@ fn trash(entries: &[TrashEntry]) -> String {
             entry.id,
             ago(entry.when, SystemTime::now()),
             entry.reason,
-            ByteSize(entry.bytes)
+            size(entry.bytes)
         );
         for file in entry.files.iter().take(LINES) {
             let _ = writeln!(out, "    {}", file.path);
@@ -277,8 +276,8 @@ pub fn status(pack: &PackView, now: SystemTime) -> String {
             out,
             "  seeding    to {}, {}/s, {} so far",
             peers(seeding.peers),
-            ByteSize(seeding.rate),
-            ByteSize(seeding.uploaded_bytes)
+            size(seeding.rate),
+            size(seeding.uploaded_bytes)
         );
     }
     out
@@ -322,7 +321,7 @@ pub fn phase(phase: &Phase, now: SystemTime) -> String {
     }
 }
 
-/// `42 %, 1.2 MiB of 3 MiB, 800 KiB/s, 2s left, 3 peers`
+/// `42 %, 1.2 MB of 3 MB, 800 kB/s, 2s left, 3 peers`
 pub fn progress(progress: &Progress) -> String {
     if progress.total == 0 {
         return String::new();
@@ -330,9 +329,9 @@ pub fn progress(progress: &Progress) -> String {
     let mut out = format!("{} %", progress.percent());
     match progress.unit {
         Unit::Bytes => {
-            let _ = write!(out, ", {} of {}", ByteSize(progress.done), ByteSize(progress.total));
+            let _ = write!(out, ", {} of {}", size(progress.done), size(progress.total));
             if progress.rate > 0 {
-                let _ = write!(out, ", {}/s", ByteSize(progress.rate));
+                let _ = write!(out, ", {}/s", size(progress.rate));
             }
         }
         Unit::Steps => {
@@ -354,7 +353,7 @@ fn list(out: &mut String, title: &str, lines: &[FileLine]) {
     }
     let _ = writeln!(out, "{title}:");
     for line in lines.iter().take(LINES) {
-        let _ = writeln!(out, "    {}  {}", line.path, ByteSize(line.length));
+        let _ = writeln!(out, "    {}  {}", line.path, size(line.length));
     }
     more(out, lines.len());
 }
@@ -363,11 +362,6 @@ fn more(out: &mut String, count: usize) {
     if count > LINES {
         let _ = writeln!(out, "    … and {} more", count - LINES);
     }
-}
-
-/// For a player: decimal, as shops and systems write it.
-pub fn size(bytes: u64) -> String {
-    ByteSize(bytes).display().si().to_string()
 }
 
 pub fn seconds(seconds: u64) -> String {
@@ -395,15 +389,15 @@ fn short(time: Duration) -> String {
 /// What a `.torrent` describes.
 pub fn manifest(manifest: &crate::model::manifest::Manifest) -> String {
     let mut out = format!(
-        "{}\n  info hash     {}\n  piece length  {}\n  pieces        {}\n  total         {}\n",
+        "{}\n  info hash     {}\n  piece length  {} bytes\n  pieces        {}\n  total         {}\n",
         manifest.name,
         manifest.info_hash,
-        ByteSize(manifest.piece_length),
+        manifest.piece_length,
         manifest.pieces.len(),
-        ByteSize(manifest.content_length())
+        size(manifest.content_length())
     );
     for (_, path, length) in manifest.files() {
-        let _ = writeln!(out, "  {path}  {}", ByteSize(length));
+        let _ = writeln!(out, "  {path}  {}", size(length));
     }
     out
 }

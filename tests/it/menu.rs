@@ -54,14 +54,14 @@ fn a_pack_with_all_there_can_be_to_do() {
     assert_eq!(
         text(&menu(&snapshot(&[pack]), None)),
         r#"
-UpdateAvailable: ModSync / p: update available, 412.0 MB
-  p: update available, 412.0 MB
+UpdateAvailable: ModSync / p: update available, 412 MB
+  p: update available, 412 MB
   Pack (01010101) · 1.5 GB
   --
   Check for updates = Ask("p", Check)
-  Update now (412.0 MB) = Ask("p", Apply { approve: None })
+  Update now (412 MB) = Ask("p", Apply { approve: None })
   Verify files = Ask("p", Verify { repair: false })
-  Repair (3.0 MB) = Ask("p", Verify { repair: true })
+  Repair (3 MB) = Ask("p", Verify { repair: true })
   Remove extra files (7)… = Ask("p", Clean { dry_run: false })
   Put back 3 files = Ask("p", Restore { entry: "e" })
   Undo last update = Ask("p", Rollback)
@@ -271,12 +271,12 @@ fn each_state_has_its_words_its_icon_and_what_can_be_done_then() {
         (
             PackView { held: true, phase: Phase::Current, ..offered("p") },
             "Idle: the update before is back",
-            "Check for updates, Update again (412.0 MB), Verify files, Open folder, Pause",
+            "Check for updates, Update again (412 MB), Verify files, Open folder, Pause",
         ),
         (
             offered("p"),
-            "UpdateAvailable: update available, 412.0 MB",
-            "Check for updates, Update now (412.0 MB), Verify files, Open folder, Pause",
+            "UpdateAvailable: update available, 412 MB",
+            "Check for updates, Update now (412 MB), Verify files, Open folder, Pause",
         ),
         (
             PackView {
@@ -305,7 +305,7 @@ fn each_state_has_its_words_its_icon_and_what_can_be_done_then() {
         (in_phase(Phase::Scanning { progress: unknown }), "Working(0): looking at the files", busy),
         (
             in_phase(Phase::Fetching { progress: progress(42) }),
-            "Working(3): downloading 42 %, 5.0 MB/s, 1m 56s left",
+            "Working(3): downloading 42 %, 5 MB/s, 1m 56s left",
             busy,
         ),
         (
@@ -315,7 +315,7 @@ fn each_state_has_its_words_its_icon_and_what_can_be_done_then() {
         ),
         (
             in_phase(Phase::Verifying { progress: progress(100) }),
-            "Working(8): verifying 100 %, 5.0 MB/s",
+            "Working(8): verifying 100 %, 5 MB/s",
             busy,
         ),
         (
@@ -340,12 +340,12 @@ fn a_paused_pack_says_that_an_update_waits_unless_the_user_went_back_from_it() {
     let paused = PackView { paused: true, phase: Phase::Paused, ..offered("p") };
     assert_eq!(
         brief(&paused),
-        "Paused: paused, update available | Check for updates, Update now (412.0 MB), \
+        "Paused: paused, update available | Check for updates, Update now (412 MB), \
          Verify files, Open folder, Pause"
     );
     assert_eq!(
         brief(&PackView { held: true, ..paused }),
-        "Paused: paused | Check for updates, Update again (412.0 MB), Verify files, Open folder, \
+        "Paused: paused | Check for updates, Update again (412 MB), Verify files, Open folder, \
          Pause"
     );
 }

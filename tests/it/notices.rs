@@ -19,7 +19,7 @@ fn an_update_is_offered() {
         [Change::Show(Notice {
             key: "p/update".to_owned(),
             title: "p: an update is available".to_owned(),
-            body: "12 new, 3 changed, 1 removed · 412.0 MB to download".to_owned(),
+            body: "12 new, 3 changed, 1 removed · 412 MB to download".to_owned(),
             offers: vec![offer("Update now", Some(apply.clone())), offer("Later", None)],
             click: Some(apply),
             stays: true,
@@ -72,7 +72,7 @@ fn an_update_was_applied() {
         [Change::Show(Notice {
             key: "p/update".to_owned(),
             title: "p: Pack (02020202) is installed".to_owned(),
-            body: "12 new, 3 changed, 1 removed · 400.0 MB downloaded".to_owned(),
+            body: "12 new, 3 changed, 1 removed · 400 MB downloaded".to_owned(),
             offers: Vec::new(),
             click: Some(Action::OpenFolder("p".to_owned())),
             stays: false,
@@ -98,7 +98,7 @@ fn a_verification_has_ended() {
         told(&[pack("p"), right, wrong.clone()]),
         [
             Change::Show(notice("p: all 900 files are right", "", Vec::new(), false)),
-            Change::Show(notice("p: 1 file not right", "A repair downloads 1.0 MB.", repair, true)),
+            Change::Show(notice("p: 1 file not right", "A repair downloads 1 MB.", repair, true)),
         ]
     );
     // What was found is settled by the repair.

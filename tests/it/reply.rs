@@ -47,7 +47,7 @@ fn a_check_that_finds_an_update_is_answered_with_it_unless_that_is_news() {
         click: Some(ask(apply())),
         stays: true,
     };
-    let planned = update("12 new, 3 changed, 1 removed · 412.0 MB to download");
+    let planned = update("12 new, 3 changed, 1 removed · 412 MB to download");
     let unplanned = PackView { summary: None, ..offered("p") };
     let paused = |pack: PackView| PackView { paused: true, phase: Phase::Paused, ..pack };
     let auto = |pack: PackView| PackView { auto_apply: true, ..pack };

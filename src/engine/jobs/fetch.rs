@@ -17,6 +17,7 @@ use crate::disk::staging::Staging;
 use crate::engine::job::{Fetched, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::PieceSet;
+use crate::model::size::size;
 use crate::model::snapshot::Unit;
 
 /// Gets the missing pieces and completes the new content.
@@ -87,9 +88,9 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, 
     }
     // What came since the plan was made has its room already.
     let left = planned.arrived.left_of(&planned.plan.missing);
-    let size =
+    let bytes_of =
         |pieces: &PieceSet| pieces.iter().map(|p| planned.manifest.piece_size(p)).sum::<u64>();
-    let arrived = size(&planned.plan.missing).saturating_sub(size(&left));
+    let arrived = bytes_of(&planned.plan.missing).saturating_sub(bytes_of(&left));
     let needed = planned.plan.disk_bytes.saturating_sub(arrived);
     let available = root.available_space()?;
     if available < needed {
@@ -98,9 +99,9 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, 
             format!(
                 "could not fetch {}: it needs {} free in `{}`, and there are {}",
                 planned.plan.release.label(),
-                bytesize::ByteSize(needed),
+                size(needed),
                 root.path().display(),
-                bytesize::ByteSize(available)
+                size(available)
             ),
             crate::disk::fs::hint(FaultKind::DiskFull),
         ));

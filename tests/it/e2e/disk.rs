@@ -109,7 +109,7 @@ fn an_update_that_does_not_fit_is_refused_before_anything_is_fetched() {
     let update = updated().with("maps/big.map", noise(2, 2_000_000));
     let seeded = world.publish(&update);
     let before = world.stamps();
-    world.modsync("sync").exits(1).says("it needs 18.8 MiB free").says("Free some space");
+    world.modsync("sync").exits(1).says("it needs 19.7 MB free").says("Free some space");
     assert_eq!((world.seeder.sent(&seeded), world.stamps()), (0, before));
     world.sh("mount -o remount,size=40m player");
     world.modsync("sync").exits(0);
