@@ -293,7 +293,11 @@ impl Engine {
         self.watched = config::Stamp::of(&self.paths.config);
         match self.settings() {
             Ok(config) => {
-                tracing::info!("the settings changed and are in force");
+                if config == self.config && self.config_fault.is_none() {
+                    tracing::info!("nothing changed in the settings");
+                } else {
+                    tracing::info!("the settings changed and are in force");
+                }
                 self.config_fault = None;
                 self.reconfigure(config);
                 Ok(())

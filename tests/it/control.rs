@@ -31,7 +31,7 @@ fn note(state: &Path) -> Value {
 }
 
 /// Has the engine of this state folder end, as another process does.
-fn quit(state: &Path) {
+pub fn quit(state: &Path) {
     let (status, answer) = ask(state, "POST /v1/quit", &[], "");
     assert_eq!((status, answer), (200, json!({ "ok": true })));
 }

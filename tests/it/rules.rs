@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
+use crate::control::{ask, quit};
 use crate::faulty::Faulty;
 use crate::place::Place;
 use crate::world::{LIMIT, Running};
@@ -139,6 +140,19 @@ fn settings_that_vanish_leave_the_former_ones_in_force() {
     place.follow(&origin.url("/pack.torrent"));
     engine.says("the settings changed and are in force");
     assert_eq!(place.ask(&["verify"]).0, Some(0));
+}
+
+#[test]
+fn settings_that_are_as_they_were_are_not_called_changed() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let mut engine = place.running();
+    let reloaded = || ask(&place.path("state"), "POST /v1/reload", &[], "");
+    assert_eq!(reloaded(), (200, json!({ "ok": true })));
+    engine.says("nothing changed in the settings");
+    quit(&place.path("state"));
+    let said = engine.end(LIMIT).exits(0).stderr.clone();
+    assert!(!said.contains("the settings changed"), "{said}");
 }
 
 #[test]
