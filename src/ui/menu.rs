@@ -8,6 +8,8 @@ use crate::model::snapshot::{
 };
 use crate::ui::text;
 
+/// The first line of a tooltip: whose icon it is.
+pub const NAME: &str = "ModSync";
 /// Windows shows no more of a tooltip, in UTF-16 units.
 const TOOLTIP: usize = 127;
 /// The icon of work shows its progress in so many steps.
@@ -119,7 +121,7 @@ pub fn waiting(why: Option<&str>, at_login: Option<bool>) -> Menu {
     let why = why.map_or("starting".to_owned(), |why| format!("waiting: {why}"));
     let mut items = vec![line(&text::capital(&why)), Item::Separator];
     items.extend(of_all(&[], at_login));
-    Menu { icon: Icon::Idle, tooltip: format!("ModSync\n{why}"), items }
+    Menu { icon: Icon::Idle, tooltip: format!("{NAME}\n{why}"), items }
 }
 
 fn of_pack(pack: &PackView) -> Vec<Item> {
@@ -307,7 +309,7 @@ fn tooltip(snapshot: &Snapshot) -> String {
     if lines.is_empty() {
         lines.push("no packs yet".to_owned());
     }
-    shortened(&format!("ModSync\n{}", lines.join("\n")), TOOLTIP)
+    shortened(&format!("{NAME}\n{}", lines.join("\n")), TOOLTIP)
 }
 
 /// The text, cut at a character so that it has at most `limit` UTF-16 units.

@@ -111,7 +111,7 @@ impl Drawn {
         remember(&actions, &menu.items);
         let builder = TrayIconBuilder::new()
             .with_id(ID)
-            .with_tooltip(&menu.tooltip)
+            .with_tooltip(platform::tooltip(&menu.tooltip))
             .with_menu(Box::new(native));
         let builder = platform::dressed(builder, native_icon(menu.icon)?);
         Ok(Self { icon: builder.build()?, items, shown: menu.clone(), actions })
@@ -134,7 +134,7 @@ impl Drawn {
             self.shown.icon = menu.icon;
         }
         if menu.tooltip != self.shown.tooltip {
-            self.icon.set_tooltip(Some(&menu.tooltip))?;
+            self.icon.set_tooltip(Some(platform::tooltip(&menu.tooltip)))?;
             self.shown.tooltip.clone_from(&menu.tooltip);
         }
         Ok(())

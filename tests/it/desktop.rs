@@ -59,7 +59,7 @@ fn a_player_needs_nothing_but_the_menu() {
     let app = start(world.command(""), bus.address(), &world.at("home"));
     host.await_icon();
     host.await_line("(pack: up to date)");
-    host.await_tooltip("pack: up to date");
+    host.await_tooltip("ModSync\npack: up to date");
     host.await_picture(&picture(Icon::Idle));
 
     let seeded = world.publish(&next_pack());

@@ -6,6 +6,7 @@ use tray_icon::{Icon, TrayIcon, TrayIconBuilder};
 
 use super::bus;
 use super::{Chosen, Corner, Menu, TrayError, Wish};
+use crate::ui::menu::NAME;
 
 /// Some panels tell a click, others open the menu.
 pub(super) const CLICK_OPENS_MENU: bool = false;
@@ -62,7 +63,12 @@ fn follow(corner: &mut Corner, wishes: &Receiver<Wish>) {
 
 pub(super) fn dressed(builder: TrayIconBuilder, icon: Icon) -> TrayIconBuilder {
     // What a host calls us; elsewhere it would be a text beside the icon.
-    builder.with_icon(icon).with_title("ModSync")
+    builder.with_icon(icon).with_title(NAME)
+}
+
+/// A host shows the title above it.
+pub(super) fn tooltip(text: &str) -> &str {
+    text.strip_prefix(NAME).unwrap_or(text).trim_start()
 }
 
 pub(super) fn set_icon(tray: &TrayIcon, icon: Icon) -> tray_icon::Result<()> {

@@ -112,11 +112,12 @@ impl TrayHost {
         self.await_icon();
     }
 
+    /// The title, and the text below it.
     fn tooltip(&self) -> String {
         type ToolTip = (String, Vec<(i32, i32, Vec<u8>)>, String, String);
         let (_, _, title, text): ToolTip =
             self.item(ITEM, "/StatusNotifierItem").get_property("ToolTip").unwrap();
-        format!("{title}{text}")
+        format!("{title}\n{text}")
     }
 
     /// Width, height and bytes: alpha, red, green, blue.
@@ -132,10 +133,10 @@ impl TrayHost {
         self.await_news(|| self.icon() == *wanted, "the icon stays another one");
     }
 
-    /// Waits until the tooltip says this.
+    /// Waits until the tooltip says this and no more.
     #[track_caller]
     pub fn await_tooltip(&self, wanted: &str) {
-        self.await_news(|| self.tooltip().contains(wanted), "the tooltip says something else");
+        self.await_news(|| self.tooltip() == wanted, "the tooltip says something else");
     }
 
     #[track_caller]
