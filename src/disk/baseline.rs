@@ -38,6 +38,13 @@ impl Installed {
     pub fn looks_like(self, stat: Stat) -> bool {
         stat.is_file() && stat.length == self.length && stat.mtime_ns == self.mtime_ns
     }
+
+    /// Whether a file need not be read to know that it is as it was when the baseline was `written_ns`, in
+    /// nanoseconds since 1970 by the folder's own clock. A change in that same moment would not show
+    /// (<https://git-scm.com/docs/racy-git>).
+    pub fn is_untouched(self, stat: Stat, written_ns: i64) -> bool {
+        self.looks_like(stat) && stat.mtime_ns < written_ns
+    }
 }
 
 impl From<Stat> for Installed {

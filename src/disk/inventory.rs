@@ -153,11 +153,12 @@ pub fn list(root: &Root, cancel: &Cancel) -> Result<Inventory, ScanError> {
     Ok(inventory)
 }
 
-/// Hashes what of the folder could be part of the release.
+/// Hashes what of the folder could be part of the release, but for the pieces that are `trusted`.
 pub fn scan(
     inventory: Inventory,
     root: &Arc<Root>,
     manifest: &Arc<Manifest>,
+    trusted: &PieceSet,
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Scan, ScanError> {
@@ -166,9 +167,11 @@ pub fn scan(
     if let Some(closed) = inventory.closed.iter().find(needed) {
         root.list(closed)?;
     }
-    let candidates = candidates(manifest, &inventory);
+    let mut candidates = candidates(manifest, &inventory);
+    trusted.iter().for_each(|piece| candidates.remove(piece));
     let content = Live::new(Arc::clone(root), Arc::clone(manifest));
-    let live = verify(manifest, &candidates, &content, cancel, progress)?;
+    let mut live = verify(manifest, &candidates, &content, cancel, progress)?;
+    trusted.iter().for_each(|piece| live.insert(piece));
     check_readable(root, manifest, &candidates, &live)?;
     let staged = match Staging::existing(Arc::clone(root), Arc::clone(manifest))? {
         Some(staging) => {

@@ -18,4 +18,5 @@ pub mod reuse;
 pub mod rollback;
 pub mod staging;
 pub mod trash;
+pub mod trust;
 pub mod verify;

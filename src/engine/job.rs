@@ -24,11 +24,10 @@ pub enum Job {
     Check {
         full: bool,
     },
-    /// Look at the folder and plan for a release. A `quick` scan trusts lengths and times if the
-    /// release is the installed one.
+    /// Look at the folder and plan for a release.
     Scan {
         release: Release,
-        quick: bool,
+        look: Look,
     },
     /// Get the missing pieces and complete the new content.
     Fetch(Arc<Planned>),
@@ -46,6 +45,17 @@ pub enum Job {
     Restore {
         entry: String,
     },
+}
+
+/// How closely a folder is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Only whether all files look as they were installed; trusting when they do not.
+    Quick,
+    /// What looks as it was installed is not read.
+    Trusting,
+    /// Every byte is read.
+    Whole,
 }
 
 /// A plan with what is needed to carry it out.

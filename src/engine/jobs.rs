@@ -58,7 +58,7 @@ pub async fn run(job: Job, context: Context) -> Result<Outcome, Fault> {
         Job::Check { full } => check::check(&context, full).await,
         Job::Fetch(planned) => fetch::fetch(&context, planned).await,
         Job::Recover => on_disk(move || change::recover(&context)).await,
-        Job::Scan { release, quick } => on_disk(move || look::scan(&context, release, quick)).await,
+        Job::Scan { release, look } => on_disk(move || look::scan(&context, release, look)).await,
         Job::Apply(planned, fetched) => {
             on_disk(move || change::apply_update(&context, &planned, &fetched)).await
         }

@@ -23,7 +23,7 @@ use modsync::disk::staging::Staging;
 use modsync::disk::trash;
 use modsync::disk::verify::Cancel;
 use modsync::model::fault::Fault;
-use modsync::model::manifest::Manifest;
+use modsync::model::manifest::{Manifest, PieceSet};
 use modsync::model::pack::Policy;
 use modsync::model::release::{Digest, Release};
 use modsync::origin::metainfo;
@@ -120,8 +120,9 @@ fn follow(root: Root, release: &Files, number: u8) -> Result<bool, Fault> {
     let of = release_of(&manifest, number);
     root.write_atomic(layout::release(of.digest), &torrent)?;
     let staging = Staging::create(Arc::clone(&root), Arc::clone(&manifest))?;
-    let scan =
-        scan(list(&root, &cancel)?, &root, &manifest, &cancel, &|_| {}).map_err(Fault::from)?;
+    let none = PieceSet::none(manifest.pieces.len());
+    let inventory = list(&root, &cancel)?;
+    let scan = scan(inventory, &root, &manifest, &none, &cancel, &|_| {}).map_err(Fault::from)?;
     let before = baseline::peek(&root)?;
     let policy = Policy::default();
     let given = Given {
@@ -162,7 +163,7 @@ fn follow(root: Root, release: &Files, number: u8) -> Result<bool, Fault> {
 fn fetch(
     manifest: &Manifest,
     release: &Files,
-    missing: &modsync::model::manifest::PieceSet,
+    missing: &PieceSet,
     staging: &Staging,
 ) -> Result<(), Fault> {
     for (entry, path, _) in manifest.files() {

@@ -173,7 +173,7 @@ fn a_plan_that_changed_while_working_is_made_anew_three_times_and_then_later() {
     pack.done(found(1));
     for _ in 0..3 {
         assert_eq!(pack.done(scanned(1)), ["remember", "fetch"]);
-        assert_eq!(pack.done(Err(fault(FaultKind::FolderChanged))), ["scan 1"]);
+        assert_eq!(pack.done(Err(fault(FaultKind::FolderChanged))), ["scan 1 wholly"]);
     }
     pack.done(scanned(1));
     assert_eq!(pack.done(Err(fault(FaultKind::FolderChanged))), ["remember"]);

@@ -46,6 +46,7 @@ mod torrents;
 mod transmission;
 mod trash;
 mod tree;
+mod trust;
 mod views;
 mod wine;
 mod world;

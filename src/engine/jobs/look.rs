@@ -5,33 +5,39 @@ use std::sync::Arc;
 use super::{Context, read_torrent, torrent_of};
 use crate::disk::baseline::{self, Baseline};
 use crate::disk::fs::Root;
-use crate::disk::inventory::{self, ScanError};
+use crate::disk::inventory::{self, Inventory, ScanError};
 use crate::disk::layout;
 use crate::disk::plan::{self, Action, Given};
-use crate::engine::job::{Outcome, Planned};
+use crate::disk::trust::Known;
+use crate::engine::job::{Look, Outcome, Planned};
 use crate::model::fault::Fault;
+use crate::model::manifest::{Manifest, PieceSet};
 use crate::model::pack::PackConfig;
 use crate::model::release::Release;
 use crate::model::report::{Problem, ProblemKind, VerifyReport};
 use crate::model::snapshot::Unit;
 
 /// Looks at the folder and plans. Nothing is changed.
-pub(super) fn scan(context: &Context, release: Release, quick: bool) -> Result<Outcome, Fault> {
+pub(super) fn scan(context: &Context, release: Release, look: Look) -> Result<Outcome, Fault> {
     let root = layout::look(&context.config.folder, context.facts.known_marker())?;
     let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
-    if let (true, Some(root), Some(baseline)) = (quick, &root, &baseline)
+    if let (Look::Quick, Some(root), Some(baseline)) = (look, &root, &baseline)
         && looks_installed(root, baseline, &context.config)?
     {
         return Ok(Outcome::AsInstalled);
     }
-    let planned = plan_for(context, root, baseline, release)?;
+    let planned = plan_for(context, root, baseline, release, look)?;
     Ok(Outcome::Scanned(Arc::new(planned)))
 }
 
 fn looks_installed(root: &Root, baseline: &Baseline, config: &PackConfig) -> Result<bool, Fault> {
+    let Some(written) = root.stat(layout::BASELINE)? else { return Ok(false) };
     for (path, installed) in &baseline.files {
         let is_fine = match root.stat(path)? {
-            Some(stat) => installed.looks_like(stat) || config.policy.keep.matches(path),
+            Some(stat) => {
+                let is_kept = config.policy.keep.matches(path);
+                is_kept || installed.is_untouched(stat, written.mtime_ns)
+            }
             None => false,
         };
         if !is_fine {
@@ -46,6 +52,7 @@ fn plan_for(
     root: Option<Arc<Root>>,
     baseline: Option<Baseline>,
     release: Release,
+    look: Look,
 ) -> Result<Planned, Fault> {
     let torrent = torrent_of(context, root.as_deref(), &release)?;
     let manifest = Arc::new(read_torrent(&torrent)?);
@@ -55,7 +62,12 @@ fn plan_for(
             let done = |done| context.progress.set(done, manifest.stream_length, Unit::Bytes);
             let inventory = inventory::list(root, &context.cancel)?;
             plan::check_folders(&manifest, &inventory)?;
-            inventory::scan(inventory, root, &manifest, &context.cancel, &done)?
+            let baseline = baseline.as_ref().filter(|_| look != Look::Whole);
+            let trusted = match baseline {
+                Some(baseline) => trusted(context, root, baseline, &manifest, &inventory)?,
+                None => PieceSet::none(manifest.pieces.len()),
+            };
+            inventory::scan(inventory, root, &manifest, &trusted, &context.cancel, &done)?
         }
         None => inventory::Scan::of_nothing(&manifest),
     };
@@ -74,10 +86,28 @@ fn plan_for(
     Ok(Planned { plan, manifest, torrent, elsewhere, report, arrived: Arc::default() })
 }
 
+/// Pieces of a release that lie in files that look as they were installed, and are the same there.
+fn trusted(
+    context: &Context,
+    root: &Root,
+    baseline: &Baseline,
+    manifest: &Manifest,
+    inventory: &Inventory,
+) -> Result<PieceSet, Fault> {
+    let former =
+        torrent_of(context, Some(root), &baseline.release).and_then(|it| read_torrent(&it));
+    let written = root.stat(layout::BASELINE)?;
+    let (Ok(former), Some(written)) = (former, written) else {
+        return Ok(PieceSet::none(manifest.pieces.len()));
+    };
+    let known = Known { manifest: &former, baseline, written_ns: written.mtime_ns };
+    Ok(known.trusted(manifest, inventory))
+}
+
 pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fault> {
     let root = layout::look(&context.config.folder, context.facts.known_marker())?;
     let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
-    let planned = plan_for(context, root, baseline, release)?;
+    let planned = plan_for(context, root, baseline, release, Look::Whole)?;
     let plan = &planned.plan;
     let problems = plan
         .actions

@@ -6,7 +6,7 @@ use super::{Effect, Effects, Machine, Now, Prepared, Running, State, Waiting};
 use crate::engine::backoff;
 use crate::engine::errand::{Errand, Goal};
 use crate::engine::facts::Origin;
-use crate::engine::job::{Checked, Job, Outcome, Planned};
+use crate::engine::job::{Checked, Job, Look, Outcome, Planned};
 use crate::model::command::Answer;
 use crate::model::fault::{Fault, FaultKind, Next};
 use crate::model::report::{CheckReport, PlanReport, VerifyReport};
@@ -204,7 +204,8 @@ impl Machine {
             }
             _ => {
                 let quick = quick && errand.goal != Goal::Plan;
-                self.start(errand, Job::Scan { release, quick }, now)
+                let look = if quick { Look::Quick } else { Look::Trusting };
+                self.start(errand, Job::Scan { release, look }, now)
             }
         }
     }
@@ -228,8 +229,9 @@ impl Machine {
         let installed = self.facts.installed.clone().filter(|_| quick);
         let release = installed.or_else(|| self.facts.target(true).map(|(release, _)| release));
         let errand = Errand { goal: Goal::Look, ..errand };
+        let look = if quick { Look::Quick } else { Look::Trusting };
         match release {
-            Some(release) => self.start(errand, Job::Scan { release, quick }, now),
+            Some(release) => self.start(errand, Job::Scan { release, look }, now),
             None => self.finish(errand, Ok(Answer::Done), now),
         }
     }
@@ -411,7 +413,7 @@ impl Machine {
         };
         match target {
             Some((release, _)) if self.recovered => {
-                self.start(errand, Job::Scan { release, quick: false }, now)
+                self.start(errand, Job::Scan { release, look: Look::Whole }, now)
             }
             _ => self.begin(errand, now),
         }

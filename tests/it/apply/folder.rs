@@ -19,7 +19,7 @@ use modsync::disk::rollback::{self, rollback};
 use modsync::disk::staging::Staging;
 use modsync::disk::trash;
 use modsync::disk::verify::Cancel;
-use modsync::model::manifest::{InfoHash, Manifest};
+use modsync::model::manifest::{InfoHash, Manifest, PieceSet};
 use modsync::model::pack::{Globs, Policy};
 use modsync::model::release::{Digest, Release};
 use modsync::origin::metainfo;
@@ -183,7 +183,9 @@ impl Folder {
 
     fn plan(&self) -> Plan {
         let inventory = list(&self.root, &Cancel::default()).unwrap();
-        let scan = scan(inventory, &self.root, &self.new, &Cancel::default(), &|_| {}).unwrap();
+        let none = PieceSet::none(self.new.pieces.len());
+        let scan =
+            scan(inventory, &self.root, &self.new, &none, &Cancel::default(), &|_| {}).unwrap();
         let baseline = baseline::peek(&self.root).unwrap();
         let policy =
             Policy { ignore: Globs::new(vec!["saves/".into()]).unwrap(), ..Policy::default() };

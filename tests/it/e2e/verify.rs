@@ -225,3 +225,20 @@ fn an_update_of_what_lies_beside_a_kept_edit_keeps_the_edit() {
         world.modsync("sync").exits(0).says("up to date");
     }
 }
+
+/// An update does not read what looks as it was installed. Where that was too little, it reads all.
+#[test]
+fn an_update_of_a_file_with_damage_that_does_not_show_mends_all_damage() {
+    let old = Tree::of(&[("a.pak", 300_000), ("b.pak", 300_000)]);
+    let world = World::with(&old);
+    let mut rotten = old.clone();
+    let mut new = old.clone();
+    new.0.get_mut("a.pak").unwrap()[0] ^= 1;
+    for path in ["a.pak", "b.pak"] {
+        *rotten.0.get_mut(path).unwrap().last_mut().unwrap() ^= 1;
+        rot(&world, &rotten, path);
+    }
+    world.publish(&new);
+    world.modsync("sync").exits(0);
+    world.has(&new);
+}

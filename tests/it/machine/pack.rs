@@ -9,7 +9,7 @@ use modsync::disk::inventory::Scan;
 use modsync::disk::layout::Marker;
 use modsync::disk::plan::{Given, plan};
 use modsync::engine::facts::Facts;
-use modsync::engine::job::{Checked, Fetched, Found, InTrash, Job, Outcome, Planned};
+use modsync::engine::job::{Checked, Fetched, Found, InTrash, Job, Look, Outcome, Planned};
 use modsync::engine::machine::{Effect, Input, Machine, Now};
 use modsync::model::command::{Answer, Command};
 use modsync::model::fault::{Fault, FaultKind};
@@ -122,8 +122,13 @@ pub fn word(effect: &Effect) -> String {
         Effect::Start(job) => match job {
             Job::Recover => "recover".to_owned(),
             Job::Check { full } => if *full { "check full" } else { "check" }.to_owned(),
-            Job::Scan { release, quick } => {
-                format!("scan {}{}", release.digest.0[0], if *quick { " quickly" } else { "" })
+            Job::Scan { release, look } => {
+                let how = match look {
+                    Look::Quick => " quickly",
+                    Look::Trusting => "",
+                    Look::Whole => " wholly",
+                };
+                format!("scan {}{how}", release.digest.0[0])
             }
             Job::Fetch(_) => "fetch".to_owned(),
             Job::Apply(..) => "apply".to_owned(),
