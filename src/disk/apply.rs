@@ -113,17 +113,23 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
                 (obstacle.is_none() || obstacle == *was)
                     && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat))
             }
+            Step::Link { path, from, looks, was, .. } => {
+                let obstacle = root.stat(path)?.filter(|stat| stat.is_file());
+                (obstacle.is_none() || obstacle == *was)
+                    && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat))
+            }
             Step::Clear { .. }
             | Step::Prune { .. }
             | Step::MakeDir { .. }
             | Step::Restore { .. } => true,
         };
         if !as_planned {
-            let what = format!("`{}` changed while ModSync worked", target(step));
-            let hint = "A file changed while ModSync worked; close what writes there.";
-            return Err(Fault::new(FaultKind::FolderChanged, what, hint));
+            return Err(changed_meanwhile(target(step)));
         }
-        let goes = matches!(step, Step::Remove { .. } | Step::Clear { .. } | Step::Put { .. });
+        let goes = matches!(
+            step,
+            Step::Remove { .. } | Step::Clear { .. } | Step::Link { .. } | Step::Put { .. }
+        );
         if goes && root.stat(target(step))?.is_some_and(Stat::is_file) {
             let path = Path::new(target(step));
             root.check_replaceable(path).map_err(|e| refused(e, path))?;
@@ -164,7 +170,11 @@ fn preserve(root: &Root, journal: &Journal) -> Result<(), Fault> {
             Step::Put { path, from, to, was: Some(_), .. } if root.stat(from)?.is_some() => {
                 (path, *to)
             }
+            Step::Link { path, from, to, was: Some(_), .. } if root.stat(from)?.is_some() => {
+                (path, *to)
+            }
             Step::Put { .. }
+            | Step::Link { .. }
             | Step::Clear { .. }
             | Step::Prune { .. }
             | Step::MakeDir { .. }
@@ -276,6 +286,22 @@ fn take(root: &Root, journal: &Journal, step: &Step) -> Result<(), Fault> {
                 root.place(from, path)?;
             }
         }
+        Step::Link { path, from, kept, looks, to, .. } => {
+            let (kept, second) = (journal.kept(*kept), format!("{}.link", journal.kept(*to)));
+            if root.same_file(path, &kept)? {
+                return Ok(());
+            }
+            match root.stat(&kept)? {
+                Some(stat) if looks.looks_like(stat) => {
+                    root.remove_file_if_there(&second)?;
+                    root.hard_link(&kept, &second)?;
+                    put(root, journal, path.as_ref(), &second, *to)?;
+                }
+                // It was put there before somebody emptied the trash.
+                None if root.stat(path)?.is_some_and(|stat| looks.looks_like(stat)) => {}
+                Some(_) | None => return Err(changed_meanwhile(from.as_str())),
+            }
+        }
         Step::Put { path, from, to, .. } => {
             if root.stat(from)?.is_some() {
                 put(root, journal, path.as_ref(), from, *to)?;
@@ -332,6 +358,15 @@ fn free_place(root: &Root, journal: &Journal, to: u32) -> Result<String, FsError
 /// the old file still stands in its place; what the user did to it since is not our concern.
 fn can_go_forward(root: &Root, journal: &Journal) -> Result<bool, FsError> {
     for step in &journal.steps {
+        if let Step::Link { path, from, kept, looks, .. } = step {
+            let is_at = |place: &Path| -> Result<bool, FsError> {
+                Ok(root.stat(place)?.is_some_and(|stat| looks.looks_like(stat)))
+            };
+            let kept = journal.kept(*kept);
+            if !(is_at(kept.as_ref())? || is_at(from.as_ref())? || is_at(path.as_ref())?) {
+                return Ok(false);
+            }
+        }
         let Step::Put { path, from, looks, was, to } = step else { continue };
         let lost = if let Some(staged) = root.stat(from)? {
             !looks.looks_like(staged)
@@ -360,6 +395,12 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
                 if ours && has_old && root.stat(from)?.is_none() {
                     root.create_dir_all(parent(from))?;
                     root.rename(path, from)?;
+                }
+                put_back(root, &journal.kept(*to), path.as_ref())?;
+            }
+            Step::Link { path, kept, to, .. } => {
+                if root.same_file(path, journal.kept(*kept))? {
+                    root.remove_file_if_there(path)?;
                 }
                 put_back(root, &journal.kept(*to), path.as_ref())?;
             }
@@ -400,12 +441,20 @@ fn put_back(root: &Root, kept: &str, path: &Path) -> Result<(), FsError> {
 /// What a step changes.
 fn target(step: &Step) -> &str {
     match step {
-        Step::Remove { path, .. } | Step::Put { path, .. } => path.as_str(),
+        Step::Remove { path, .. } | Step::Link { path, .. } | Step::Put { path, .. } => {
+            path.as_str()
+        }
         Step::Clear { path, .. }
         | Step::Prune { path }
         | Step::MakeDir { path, .. }
         | Step::Restore { path, .. } => path,
     }
+}
+
+fn changed_meanwhile(path: &str) -> Fault {
+    let what = format!("`{path}` changed while ModSync worked");
+    let hint = "A file changed while ModSync worked; close what writes there.";
+    Fault::new(FaultKind::FolderChanged, what, hint)
 }
 
 /// A file that cannot be taken away is, as far as we can know, in use.

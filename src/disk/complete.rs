@@ -8,8 +8,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::baseline::Installed;
-use super::content::Live;
-use super::fs::{FsError, Stat, write_all_at};
+use super::content::{Live, Pool};
+use super::fs::{FsError, Stat, read_exact_at, write_all_at};
 use super::plan::{Action, Plan};
 use super::staging::Staging;
 use super::verify::{Cancel, Cancelled, Content, verify};
@@ -25,6 +25,8 @@ const BUFFER: usize = 1 << 20;
 pub struct Staged {
     /// By path, in the order they are put.
     pub files: BTreeMap<RelPath, StagedFile>,
+    /// Files that need nothing but another name, by the new one.
+    pub moved: BTreeMap<RelPath, MovedFile>,
     /// Files that turned out to be right as they are.
     pub unchanged: BTreeMap<RelPath, Stat>,
 }
@@ -38,6 +40,18 @@ pub struct StagedFile {
     /// What the plan saw in its place.
     pub replaces: Option<Stat>,
 }
+
+/// One file of the folder that is to have another path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedFile {
+    pub from: RelPath,
+    pub looks: Installed,
+    /// What the plan saw in its new place.
+    pub replaces: Option<Stat>,
+}
+
+/// Which entries are to be moved, and from where.
+pub type Moves = BTreeMap<EntryIndex, RelPath>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CompleteError {
@@ -67,19 +81,23 @@ impl From<CompleteError> for Fault {
 /// it durable. `progress` is told the bytes verified so far.
 pub fn complete(
     plan: &Plan,
+    moves: &Moves,
     staging: &Staging,
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Staged, CompleteError> {
     let manifest = &staging.manifest;
     let live = Live::new(Arc::clone(&staging.root), Arc::clone(manifest));
-    let completion = Completion { plan, manifest, staging, live: &live, cancel };
+    let former = Pool::default();
+    let completion = Completion { plan, moves, manifest, staging, live: &live, former, cancel };
     let (replaced, unchanged) = completion.tell_apart()?;
-    for &entry in replaced.keys() {
+    for &entry in replaced.keys().filter(|entry| !moves.contains_key(entry)) {
         completion.fill(entry)?;
     }
     completion.check(&replaced, progress)?;
-    let files = replaced
+    let (renamed, new): (Replaced, Replaced) =
+        replaced.into_iter().partition(|(entry, _)| moves.contains_key(entry));
+    let files = new
         .into_iter()
         .filter_map(|(entry, replaces)| {
             let path = manifest.entries[entry].path.clone()?;
@@ -95,14 +113,17 @@ pub fn complete(
         .into_iter()
         .filter_map(|(entry, stat)| Some((manifest.entries[entry].path.clone()?, stat)))
         .collect();
-    Ok(Staged { files, unchanged })
+    Ok(Staged { files, moved: completion.moved(renamed)?, unchanged })
 }
 
 struct Completion<'a> {
     plan: &'a Plan,
+    moves: &'a Moves,
     manifest: &'a Manifest,
     staging: &'a Staging,
     live: &'a Live,
+    /// Files that are to be moved.
+    former: Pool,
     cancel: &'a Cancel,
 }
 
@@ -118,8 +139,9 @@ impl Completion<'_> {
                 Action::Add => None,
                 Action::Change(stat) | Action::Suspect(stat) | Action::Compare(stat) => Some(stat),
             };
-            let same_length =
-                stat.filter(|stat| stat.length == self.manifest.entries[entry].length);
+            let same_length = stat
+                .filter(|stat| stat.length == self.manifest.entries[entry].length)
+                .filter(|_| !self.moves.contains_key(&entry));
             match same_length {
                 Some(stat) if self.is_same(entry)? => {
                     unchanged.insert(entry, stat);
@@ -197,6 +219,18 @@ impl Completion<'_> {
             .map_err(|e| self.staging.error("sync", entry, e))
     }
 
+    /// The files that get another path, as they look.
+    fn moved(&self, renamed: Replaced) -> Result<BTreeMap<RelPath, MovedFile>, CompleteError> {
+        let mut files = BTreeMap::new();
+        for (entry, replaces) in renamed {
+            let path = self.manifest.entries[entry].path.clone();
+            let Some((path, from)) = path.zip(self.moves.get(&entry).cloned()) else { continue };
+            let stat = self.staging.root.stat(&from)?.ok_or(CompleteError::NotRight(1))?;
+            files.insert(path, MovedFile { from, looks: stat.into(), replaces });
+        }
+        Ok(files)
+    }
+
     /// The parts of an entry that lie in the pieces `wanted` accepts, cut to the size of the buffer.
     fn blocks(
         &self,
@@ -234,7 +268,11 @@ struct Outcome<'a> {
 
 impl Content for Outcome<'_> {
     fn read(&self, piece: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let Completion { plan, staging, live, .. } = self.completion;
+        let Completion { plan, moves, staging, live, former, .. } = self.completion;
+        if let Some(from) = moves.get(&entry).filter(|_| self.replaced.contains_key(&entry)) {
+            let open = || staging.root.open_file(from).map_err(|e| e.source);
+            return read_exact_at(&*former.get(entry, open)?, buf, offset);
+        }
         let kept_edit = plan.edits.contains_key(&entry) && plan.wanted.contains(piece);
         if self.replaced.contains_key(&entry) || kept_edit {
             staging.read_at(entry, offset, buf)

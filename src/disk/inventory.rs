@@ -70,9 +70,11 @@ impl Scan {
         if lacking.count() == 0 {
             return Ok(self);
         }
-        let mut sources = Sources::default();
+        let mut sources = match root {
+            Some(root) => Sources::of_pack(root, &self.inventory),
+            None => Sources::default(),
+        };
         if let Some(root) = root {
-            sources.add_folder(root, &self.inventory);
             sources.add_trash(root)?;
         }
         for other in others {

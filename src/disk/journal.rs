@@ -65,6 +65,9 @@ pub enum Step {
     },
     /// Moves something out of the trash, if nothing stands in its place.
     Restore { path: String, from: String },
+    /// Gives a file that goes to the trash as number `kept` a name of the new release as well; what stood
+    /// there goes to the trash.
+    Link { path: RelPath, from: RelPath, kept: u32, looks: Installed, was: Option<Stat>, to: u32 },
     /// Puts new content in place; what stood there goes to the trash.
     Put { path: RelPath, from: String, looks: Installed, was: Option<Stat>, to: u32 },
 }
@@ -90,10 +93,11 @@ impl Journal {
 /// The steps that carry out a plan: first what goes, then what is in the way, then what comes.
 pub fn steps_of(plan: &Plan, staged: &Staged) -> Vec<Step> {
     let mut next = numbers();
+    let numbers: BTreeMap<&RelPath, u32> = plan.remove.keys().map(|path| (path, next())).collect();
     let removes = plan.remove.iter().map(|(path, stat)| Step::Remove {
         path: path.clone(),
         was: Installed::from(*stat),
-        to: next(),
+        to: numbers[path],
     });
     let mut steps: Vec<Step> = removes.collect();
     steps.extend(prunes(plan.remove.keys().map(RelPath::as_str)));
@@ -104,7 +108,18 @@ pub fn steps_of(plan: &Plan, staged: &Staged) -> Vec<Step> {
         to: next(),
     }));
     let is_new = |folder: &str| with_ancestors(folder).any(|it| plan.new_folders.contains(it));
-    steps.extend(make_dirs(staged.files.keys(), is_new, &mut next));
+    let comes = staged.files.keys().chain(staged.moved.keys());
+    steps.extend(make_dirs(comes, is_new, &mut next));
+    steps.extend(staged.moved.iter().filter_map(|(path, file)| {
+        Some(Step::Link {
+            path: path.clone(),
+            from: file.from.clone(),
+            kept: *numbers.get(&file.from)?,
+            looks: file.looks,
+            was: file.replaces,
+            to: next(),
+        })
+    }));
     steps.extend(staged.files.iter().map(|(path, file)| Step::Put {
         path: path.clone(),
         from: file.from.clone(),

@@ -32,7 +32,7 @@ pub const TRASH: &str = ".modsync/trash";
 pub const TRASH_AGES: &str = ".modsync/trash.ages";
 pub const STAGING: &str = ".modsync/staging";
 pub const RELEASES: &str = ".modsync/releases";
-const MARKER: &str = ".modsync/marker";
+pub const MARKER: &str = ".modsync/marker";
 const LOCK: &str = ".modsync/lock";
 
 /// Names a folder, so that another disk mounted in its place is noticed.

@@ -31,6 +31,8 @@ pub struct Plan {
     pub remove: BTreeMap<RelPath, Stat>,
     /// Files the release no longer has that were edited: they stay and become extras.
     pub let_go: BTreeMap<RelPath, Stat>,
+    /// Those of `actions` that are another file of `remove`, byte for byte: it needs a new name and nothing else.
+    pub moves: BTreeMap<EntryIndex, RelPath>,
     /// Things that stand where the release has a file or a folder; moved to the trash whole.
     pub obstacles: BTreeMap<String, Kind>,
     /// Files of the user's that go to the trash: something of the release takes their place.
@@ -106,15 +108,20 @@ pub fn plan(given: Given<'_>) -> Plan {
     let (remove, let_go) = dropped(&scan.inventory, baseline, &names);
     let obstacles = obstacles(manifest, &scan.inventory, &remove);
     let displaced = displaced(given, &actions, &obstacles);
+    let moves = moves(given, &actions, &remove);
     let bytes =
         |pieces: &PieceSet| pieces.iter().map(|piece| manifest.piece_size(piece)).sum::<u64>();
     let new_content: u64 = actions
         .iter()
-        .filter(|(_, action)| !matches!(action, Action::Compare(_)))
+        .filter(|(entry, action)| {
+            !matches!(action, Action::Compare(_)) && !moves.contains_key(entry)
+        })
         .map(|(&entry, _)| manifest.entries[entry].length)
         .sum();
     let staged_bytes = bytes(&wanted) - bytes(&missing);
-    let new_bytes = new_content.max(bytes(&wanted)).saturating_sub(staged_bytes);
+    let moved_bytes: u64 = moves.keys().map(|&entry| manifest.entries[entry].length).sum();
+    let wanted_bytes = bytes(&wanted).saturating_sub(moved_bytes);
+    let new_bytes = new_content.max(wanted_bytes).saturating_sub(staged_bytes);
     Plan {
         guard: guard(baseline, &names, remove.len(), policy),
         extras: extras_but(&scan.inventory, &names, policy, |path| {
@@ -130,6 +137,7 @@ pub fn plan(given: Given<'_>) -> Plan {
         edits,
         remove,
         let_go,
+        moves,
         obstacles,
         displaced,
         new_folders: new_folders(manifest, &scan.inventory),
@@ -311,6 +319,26 @@ fn dropped(
             if ours { &mut remove } else { &mut let_go }.insert(path, stat);
             (remove, let_go)
         })
+}
+
+/// New files that are nothing but a file that goes, under another path. Each of those has one new path at most.
+fn moves(
+    given: Given<'_>,
+    actions: &BTreeMap<EntryIndex, Action>,
+    remove: &BTreeMap<RelPath, Stat>,
+) -> BTreeMap<EntryIndex, RelPath> {
+    let Given { manifest, scan, .. } = given;
+    let is_new = |action: &Action| matches!(action, Action::Add | Action::Change(_));
+    let mut taken = BTreeSet::new();
+    actions
+        .iter()
+        .filter(|(_, action)| is_new(action))
+        .filter_map(|(&entry, _)| {
+            let former = scan.elsewhere.whole_file(manifest, entry)?;
+            let (former, _) = remove.get_key_value(former)?;
+            taken.insert(former).then(|| (entry, former.clone()))
+        })
+        .collect()
 }
 
 /// What stands where the release has something of another kind.

@@ -10,6 +10,7 @@ mod probe;
 mod search;
 mod source;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +27,7 @@ use super::fs::FsError;
 use super::staging::Staging;
 use super::verify::{Cancel, Cancelled};
 use crate::model::fault::Fault;
-use crate::model::manifest::PieceSet;
+use crate::model::manifest::{EntryIndex, PieceSet};
 
 /// Bytes of pieces that are held at once.
 const HELD: u64 = 32 << 20;
@@ -48,12 +49,13 @@ impl From<ReuseError> for Fault {
     }
 }
 
-/// Copies those of the `wanted` pieces for which there is a recipe to staging, as far as they are right still.
-/// `arrived` is told each one that is there.
+/// Copies those of the `wanted` pieces for which there is a recipe to staging, as far as they are right still, but
+/// for what is of files that need no copy. `arrived` is told each one that is there.
 pub fn copy(
     wanted: &PieceSet,
     recipes: &Recipes,
     staging: &Staging,
+    but: &BTreeSet<EntryIndex>,
     cancel: &Cancel,
     arrived: &(dyn Fn(usize) + Sync),
 ) -> Result<(), ReuseError> {
@@ -71,8 +73,11 @@ pub fn copy(
             if cancel.is_cancelled() {
                 return Err(Cancelled.into());
             }
-            if gather(*piece, recipe, &reader, staging, &mut bytes) {
-                write(*piece, staging, &bytes)?;
+            let is_needed = |(entry, _): &(EntryIndex, _)| !but.contains(entry);
+            if !recipe.iter().any(is_needed) {
+                arrived(*piece);
+            } else if gather(*piece, recipe, &reader, staging, &mut bytes) {
+                write(*piece, staging, but, &bytes)?;
                 arrived(*piece);
             }
         }
@@ -111,13 +116,20 @@ fn gather(
     manifest.pieces.get(piece) == Some(&Sha1::digest(&bytes).into())
 }
 
-fn write(piece: usize, staging: &Staging, bytes: &[u8]) -> Result<(), FsError> {
+fn write(
+    piece: usize,
+    staging: &Staging,
+    but: &BTreeSet<EntryIndex>,
+    bytes: &[u8],
+) -> Result<(), FsError> {
     let mut rest = bytes;
     for span in staging.manifest.spans(piece) {
         let size = usize::try_from(span.length).unwrap_or(usize::MAX).min(rest.len());
         let (part, left) = rest.split_at(size);
         let error = |e: io::Error| staging.error("write", span.entry, e);
-        staging.write_at(span.entry, span.offset, part).map_err(error)?;
+        if !but.contains(&span.entry) {
+            staging.write_at(span.entry, span.offset, part).map_err(error)?;
+        }
         rest = left;
     }
     Ok(())

@@ -30,7 +30,7 @@ pub fn rollback(given: &Given<'_>) -> Result<Option<(Vec<Step>, Baseline)>, FsEr
     let (mut restores, mut puts) = (Vec::new(), Vec::new());
     for step in &given.done.steps {
         match step {
-            Step::Put { path, was: None, to, .. }
+            Step::Put { path, was: None, to, .. } | Step::Link { path, was: None, to, .. }
                 if (given.look)(&given.done.kept(*to))?.is_none() =>
             {
                 let now = (given.look)(path.as_str())?;
@@ -46,7 +46,9 @@ pub fn rollback(given: &Given<'_>) -> Result<Option<(Vec<Step>, Baseline)>, FsEr
                         .push((path, Step::Remove { path: path.clone(), was: *was, to: next() }));
                 }
             }
-            Step::Put { path, to, .. } | Step::Remove { path, to, .. } => {
+            Step::Put { path, to, .. }
+            | Step::Link { path, to, .. }
+            | Step::Remove { path, to, .. } => {
                 let now = (given.look)(path.as_str())?;
                 if now.is_some_and(|stat| (given.stays)(path, stat)) {
                     continue;

@@ -210,7 +210,9 @@ fn kept(root: &Root, journal: &Journal) -> Result<Vec<Kept>, FsError> {
     let mut files = Vec::new();
     for step in &journal.steps {
         let (path, to) = match step {
-            Step::Remove { path, to, .. } | Step::Put { path, to, .. } => (path.as_str(), *to),
+            Step::Remove { path, to, .. }
+            | Step::Link { path, to, .. }
+            | Step::Put { path, to, .. } => (path.as_str(), *to),
             Step::Clear { path, to, .. } | Step::MakeDir { path, to, .. } => (path.as_str(), *to),
             Step::Prune { .. } | Step::Restore { .. } => continue,
         };

@@ -122,7 +122,9 @@ fn follow(root: Root, release: &Files, number: u8) -> Result<bool, Fault> {
     let staging = Staging::create(Arc::clone(&root), Arc::clone(&manifest))?;
     let none = PieceSet::none(manifest.pieces.len());
     let inventory = list(&root, &cancel)?;
-    let scan = scan(inventory, &root, &manifest, &none, &cancel, &|_| {}).map_err(Fault::from)?;
+    let scan = scan(inventory, &root, &manifest, &none, &cancel, &|_| {})
+        .and_then(|scan| scan.and_elsewhere(Some(&*root), &[], &manifest, &cancel))
+        .map_err(Fault::from)?;
     let before = baseline::peek(&root)?;
     let policy = Policy::default();
     let given = Given {
@@ -138,7 +140,7 @@ fn follow(root: Root, release: &Files, number: u8) -> Result<bool, Fault> {
         return Ok(false);
     }
     fetch(&manifest, release, &plan.missing, &staging)?;
-    let staged = complete(&plan, &staging, &cancel, &|_| {}).map_err(Fault::from)?;
+    let staged = complete(&plan, &plan.moves, &staging, &cancel, &|_| {}).map_err(Fault::from)?;
     let id = trash::new_id(&root, SystemTime::now())?;
     let mut files = plan.staying(&manifest, before.as_ref());
     files.extend(staged.unchanged.iter().map(|(path, stat)| (path.clone(), (*stat).into())));

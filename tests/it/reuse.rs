@@ -61,6 +61,32 @@ fn a_file_that_was_renamed_moved_or_doubled_is_not_fetched() {
     update(&old, &new);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_renamed_is_not_even_copied() {
+    use std::os::unix::fs::MetadataExt;
+    let old = files([("a.pak", noise(30, 9 * PIECE)), ("b.txt", noise(31, 10))]);
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, &shown(&old));
+    let looks = |name: &str| {
+        let stat = fs::metadata(place.path("pack").join(name)).unwrap();
+        (stat.ino(), stat.mtime(), stat.mtime_nsec())
+    };
+    let before = looks("a.pak");
+    let mut new = old.clone();
+    let renamed = new.remove("a.pak").unwrap();
+    new.insert("maps/z.pak".to_owned(), renamed);
+    place.publish(&origin, &shown(&new));
+    place.run(&["sync"]);
+    assert_eq!(place.run(&["apply", "--approve"]).status.code(), Some(0));
+    assert_eq!(looks("maps/z.pak"), before);
+    assert_eq!(place.run(&["verify"]).status.code(), Some(0));
+    assert_eq!(place.run(&["rollback"]).status.code(), Some(0));
+    assert_eq!(looks("a.pak"), before);
+    assert_eq!(place.run(&["verify"]).status.code(), Some(0));
+    assert!(!place.path("pack/maps").exists(), "what the update brought stays");
+}
+
 #[test]
 fn a_folder_of_small_files_that_was_renamed_is_not_fetched() {
     let file = |n: usize| noise(n as u64, 700 + n % 5 * 333);

@@ -38,6 +38,24 @@ pub struct Recipes {
     pub kin: BTreeSet<EntryIndex>,
 }
 
+impl Recipes {
+    /// The path of the file in the pack's own folder that has all bytes of this one, and no others.
+    pub fn whole_file(&self, manifest: &Manifest, entry: EntryIndex) -> Option<&str> {
+        let mut origins = manifest.pieces_of(entry).map(|piece| {
+            let recipe = self.of.get(&piece)?;
+            let place = recipe.binary_search_by_key(&entry, |(entry, _)| *entry).ok()?;
+            Some(recipe[place].1)
+        });
+        let first = origins.next()??;
+        let source = &self.sources.files[first.source];
+        let is_whole = first.shift == 0
+            && source.is_in_place
+            && source.length == manifest.entries[entry].length
+            && origins.all(|origin| origin == Some(first));
+        is_whole.then_some(source.path.as_str())
+    }
+}
+
 /// Finds what it can of the `lacking` pieces.
 pub fn search(
     manifest: &Manifest,

@@ -19,6 +19,8 @@ pub struct Source {
     at: String,
     /// The path of the pack's file that it is or was: what its content is is told by that.
     pub path: String,
+    /// Whether it lies at that path in the folder of the pack itself.
+    pub is_in_place: bool,
     /// Bytes.
     pub length: u64,
 }
@@ -40,7 +42,15 @@ pub struct Reader<'a> {
 }
 
 impl Sources {
-    /// Adds what lies in a pack's folder.
+    /// Those of a folder that is being looked at.
+    pub fn of_pack(root: &Root, inventory: &Inventory) -> Self {
+        let mut sources = Self::default();
+        sources.add_folder(root, inventory);
+        sources.files.iter_mut().for_each(|source| source.is_in_place = true);
+        sources
+    }
+
+    /// Adds what lies in another pack's folder.
     pub fn add_folder(&mut self, root: &Root, inventory: &Inventory) {
         let files = inventory.files.iter().map(|(path, stat)| (path.to_string(), stat.length));
         self.add(root, files.map(|(path, length)| (path.clone(), path, length)));
@@ -56,7 +66,9 @@ impl Sources {
     fn add(&mut self, root: &Root, files: impl Iterator<Item = (String, String, u64)>) {
         let folder = self.folders.len();
         self.folders.push(root.path().to_owned());
-        let sources = files.map(|(at, path, length)| Source { folder, at, path, length });
+        let is_in_place = false;
+        let source = |(at, path, length)| Source { folder, at, path, is_in_place, length };
+        let sources = files.map(source);
         self.files.extend(sources.filter(|source| source.length > 0));
     }
 

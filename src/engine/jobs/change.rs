@@ -123,8 +123,12 @@ fn report_of(journal: &Journal) -> Option<ApplyReport> {
     let count = |of: fn(&Step) -> bool| journal.steps.iter().filter(|s| of(s)).count() as u64;
     Some(ApplyReport {
         release: journal.release.clone()?,
-        added: count(|step| matches!(step, Step::Put { was: None, .. })),
-        changed: count(|step| matches!(step, Step::Put { was: Some(_), .. })),
+        added: count(|step| {
+            matches!(step, Step::Put { was: None, .. } | Step::Link { was: None, .. })
+        }),
+        changed: count(|step| {
+            matches!(step, Step::Put { was: Some(_), .. } | Step::Link { was: Some(_), .. })
+        }),
         removed: count(|step| matches!(step, Step::Remove { .. })),
         downloaded_bytes: 0,
         when: SystemTime::now(),
@@ -206,6 +210,7 @@ fn next_files(
     let mut files = plan.staying(manifest, before);
     files.extend(staged.unchanged.iter().map(|(path, stat)| (path.clone(), (*stat).into())));
     files.extend(staged.files.iter().map(|(path, file)| (path.clone(), file.looks)));
+    files.extend(staged.moved.iter().map(|(path, file)| (path.clone(), file.looks)));
     files
 }
 

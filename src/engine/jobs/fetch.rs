@@ -1,5 +1,6 @@
 //! Gets the missing pieces into staging and completes the new content there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use tokio::task::spawn_blocking;
 
 use super::Context;
 use super::download::Download;
-use crate::disk::apply::check_folders;
-use crate::disk::complete::complete;
+use crate::disk::apply::{can_link, check_folders};
+use crate::disk::complete::{Moves, complete};
 use crate::disk::fs::Root;
 use crate::disk::inventory;
 use crate::disk::layout::{self, LockedFolder};
@@ -16,7 +17,7 @@ use crate::disk::reuse::{self, Probing, Recipes, Sources};
 use crate::disk::staging::Staging;
 use crate::engine::job::{Fetched, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::manifest::PieceSet;
+use crate::model::manifest::{EntryIndex, PieceSet};
 use crate::model::size::size;
 use crate::model::snapshot::Unit;
 
@@ -26,10 +27,10 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
         let (context, planned) = (context.clone(), Arc::clone(&planned));
         spawn_blocking(move || open_for_fetch(&context, &planned))
     };
-    let folder =
+    let (folder, moves) =
         opened.await.map_err(|e| Fault::bug(format!("opening a folder ended early: {e}")))??;
     let root = Arc::clone(&folder.root);
-    copy_from_elsewhere(context, &planned, &root).await?;
+    copy_from_elsewhere(context, &planned, moves.keys().copied().collect(), &root).await?;
     let missing = planned.arrived.left_of(&planned.plan.missing);
     let downloaded =
         if missing.count() == 0 { 0 } else { download(context, &planned, missing, &root).await? };
@@ -38,7 +39,7 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
         let staging = Staging::create(Arc::clone(&root), Arc::clone(&planned.manifest))?;
         let total = planned.plan.download_bytes.max(1);
         let done = |_| context.progress.set(total, total, Unit::Bytes);
-        let staged = complete(&planned.plan, &staging, &context.cancel, &done)?;
+        let staged = complete(&planned.plan, &moves, &staging, &context.cancel, &done)?;
         Ok(Outcome::Fetched(Fetched { staged, downloaded, marker: folder.marker.clone() }))
     });
     completed.await.map_err(|e| Fault::bug(format!("completing the new files ended early: {e}")))?
@@ -49,6 +50,7 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
 async fn copy_from_elsewhere(
     context: &Context,
     planned: &Arc<Planned>,
+    but: BTreeSet<EntryIndex>,
     root: &Arc<Root>,
 ) -> Result<(), Fault> {
     let same = context.session.folders_with(planned.manifest.info_hash, &context.config.name);
@@ -58,7 +60,7 @@ async fn copy_from_elsewhere(
         let copy_found = |recipes: &Recipes| {
             let left = planned.arrived.left_of(&planned.plan.missing);
             let arrived = |piece| planned.arrived.note(piece);
-            reuse::copy(&left, recipes, &staging, &context.cancel, &arrived)
+            reuse::copy(&left, recipes, &staging, &but, &context.cancel, &arrived)
         };
         copy_found(&planned.elsewhere)?;
         for folder in same {
@@ -74,7 +76,8 @@ async fn copy_from_elsewhere(
     copied.await.map_err(|e| Fault::bug(format!("copying pieces ended early: {e}")))?
 }
 
-fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, Fault> {
+/// Opens the folder, and says which files need no copy there.
+fn open_for_fetch(context: &Context, planned: &Planned) -> Result<(LockedFolder, Moves), Fault> {
     let folder = layout::lock(&context.config.folder, context.facts.known_marker())?;
     let root = &folder.root;
     // What cannot be applied need not be fetched.
@@ -91,7 +94,13 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, 
     let bytes_of =
         |pieces: &PieceSet| pieces.iter().map(|p| planned.manifest.piece_size(p)).sum::<u64>();
     let arrived = bytes_of(&planned.plan.missing).saturating_sub(bytes_of(&left));
-    let needed = planned.plan.disk_bytes.saturating_sub(arrived);
+    let length = |entry: &EntryIndex| planned.manifest.entries[*entry].length;
+    let (moves, copied) = if can_link(root, layout::MARKER)? {
+        (planned.plan.moves.clone(), 0)
+    } else {
+        (Moves::new(), planned.plan.moves.keys().map(length).sum())
+    };
+    let needed = (planned.plan.disk_bytes + copied).saturating_sub(arrived);
     let available = root.available_space()?;
     if available < needed {
         return Err(Fault::new(
@@ -106,7 +115,7 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<LockedFolder, 
             crate::disk::fs::hint(FaultKind::DiskFull),
         ));
     }
-    Ok(folder)
+    Ok((folder, moves))
 }
 
 /// Fetches the missing pieces. Those of which another may lead to more on this machine come first.
@@ -157,7 +166,7 @@ async fn copy_from_around(
         let sources = &planned.elsewhere.sources;
         let recipes = reuse::search_around(&arrived, &left, &staging, sources, &context.cancel)?;
         let note = |piece| planned.arrived.note(piece);
-        reuse::copy(&left, &recipes, &staging, &context.cancel, &note)?;
+        reuse::copy(&left, &recipes, &staging, &BTreeSet::new(), &context.cancel, &note)?;
         Ok(recipes.of.into_keys().collect())
     });
     copied.await.map_err(|e| Fault::bug(format!("copying pieces ended early: {e}")))?

@@ -128,7 +128,7 @@ impl Folder {
                 }
             }
         }
-        let staged = complete(&plan, &staging, &Cancel::default(), &|_| {}).unwrap();
+        let staged = complete(&plan, &plan.moves, &staging, &Cancel::default(), &|_| {}).unwrap();
         let id = "20260101T000000Z".to_owned();
         let before = baseline::peek(&self.root).unwrap();
         let mut files = plan.staying(&self.new, before.as_ref());

@@ -272,7 +272,8 @@ pub fn verified(problems: usize) -> Result<Outcome, Fault> {
 }
 
 pub fn fetched() -> Result<Outcome, Fault> {
-    let staged = Staged { files: BTreeMap::new(), unchanged: BTreeMap::new() };
+    let (files, unchanged) = (BTreeMap::new(), BTreeMap::new());
+    let staged = Staged { files, moved: BTreeMap::new(), unchanged };
     Ok(Outcome::Fetched(Fetched { staged, downloaded: 5, marker: marker() }))
 }
 
