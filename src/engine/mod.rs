@@ -190,6 +190,7 @@ fn swarm_options(paths: &Paths, config: &Config) -> SwarmOptions {
         proxy: network.proxy.clone(),
         download_limit: limit(config.download_limit),
         upload_limit: limit(config.upload_limit),
+        gives: true,
     }
 }
 

@@ -50,8 +50,6 @@ pub struct PackStorage {
     pub staging: Option<Staging>,
     /// Pieces that are read from and written to staging.
     pub staged: PieceSet,
-    /// Pieces that librqbit is told to have, so that it does not ask for them, and that are not there.
-    absent: PieceSet,
     arrived: Arc<Arrived>,
     /// The first write that failed: librqbit stops the torrent then, and this says why.
     failure: Mutex<Option<Fault>>,
@@ -66,22 +64,15 @@ impl PackStorage {
         staged: PieceSet,
         arrived: Arc<Arrived>,
     ) -> Self {
-        let (staging, absent) = (Some(staging), none(&manifest));
-        Self { manifest, live, staging, staged, absent, arrived, failure: Mutex::default() }
-    }
-
-    /// Refuses to give these pieces to anybody.
-    #[must_use]
-    pub fn without(mut self, absent: PieceSet) -> Self {
-        self.absent = absent;
-        self
+        let staging = Some(staging);
+        Self { manifest, live, staging, staged, arrived, failure: Mutex::default() }
     }
 
     /// Content for seeding from the live folder alone.
     pub fn seeding(manifest: Arc<Manifest>, live: Live) -> Self {
-        let (staged, absent) = (none(&manifest), none(&manifest));
+        let staged = PieceSet::none(manifest.pieces.len());
         let (arrived, failure) = (Arc::default(), Mutex::default());
-        Self { manifest, live, staging: None, staged, absent, arrived, failure }
+        Self { manifest, live, staging: None, staged, arrived, failure }
     }
 
     pub fn failure(&self) -> Option<Fault> {
@@ -112,7 +103,6 @@ impl PackStorage {
 
     fn read(&self, entry: usize, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.parts(entry, offset, buf.len(), |piece, offset, range| match &self.staging {
-            _ if self.absent.contains(piece) => Err(io::ErrorKind::NotFound.into()),
             Some(staging) if self.staged.contains(piece) => {
                 staging.read_at(entry, offset, &mut buf[range])
             }
@@ -138,10 +128,6 @@ impl PackStorage {
         failure.get_or_insert_with(|| error.into());
         text
     }
-}
-
-fn none(manifest: &Manifest) -> PieceSet {
-    PieceSet::none(manifest.pieces.len())
 }
 
 /// The handle librqbit holds.

@@ -67,6 +67,9 @@ pub struct SwarmOptions {
     pub download_limit: Option<u32>,
     /// Bytes per second.
     pub upload_limit: Option<u32>,
+    /// Whether others are told what is here and get it. Who does not give may claim to have what it only does not
+    /// want yet: nobody hears of it.
+    pub gives: bool,
 }
 
 impl SwarmOptions {
@@ -83,7 +86,15 @@ impl SwarmOptions {
             proxy: None,
             download_limit: None,
             upload_limit: None,
+            gives: true,
         }
+    }
+
+    /// The same for one that only takes, beside another one.
+    #[must_use]
+    pub fn only_taking(&self) -> Self {
+        let folder = self.folder.join("taking");
+        Self { folder, listen_port: None, upnp: false, gives: false, ..self.clone() }
     }
 }
 
@@ -412,6 +423,7 @@ async fn open(options: &SwarmOptions, port: u16) -> anyhow::Result<Arc<Session>>
             .filter_map(|t| t.parse().ok())
             .collect::<HashSet<_>>(),
         disable_local_service_discovery: !options.local_discovery,
+        disable_upload: !options.gives,
         client_name_and_version: Some(concat!("ModSync ", env!("CARGO_PKG_VERSION")).to_owned()),
         ..SessionOptions::default()
     };

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
+
 use super::Context;
 use super::patience::{Company, Patience};
 use crate::disk::content::Live;
@@ -13,7 +15,7 @@ use crate::disk::plan::Plan;
 use crate::disk::staging::Staging;
 use crate::disk::verify::Cancel;
 use crate::engine::job::Planned;
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
 use crate::model::snapshot::{Progress, Unit};
 use crate::net::swarm::{self, PackStorage, Standing, Swarm, Torrent, Turn};
@@ -21,18 +23,27 @@ use crate::net::swarm::{self, PackStorage, Standing, Swarm, Torrent, Turn};
 /// How often a download is looked at.
 const TICK: Duration = Duration::from_millis(200);
 
-/// A torrent that is fetched from, in one go or in several.
+/// How long peers may take to give a piece that would only spare others.
+const PROBE: Duration = Duration::from_secs(20);
+
+/// A torrent that is fetched from. First perhaps a few pieces, then all that are left.
 pub(super) struct Download<'a> {
     context: &'a Context,
     planned: &'a Planned,
     root: &'a Arc<Root>,
-    swarm: Arc<Swarm>,
-    turn: Turn,
+    /// Nobody else of us has the torrent while this is there.
+    place: Place,
+    /// Where single pieces are taken from.
+    taking: Option<Place>,
     /// Peers that the user named.
     known: Vec<SocketAddr>,
     before: Before,
-    /// Whether peers know us from an earlier go.
-    was_there: bool,
+}
+
+/// A swarm, and the turn with the torrent there.
+struct Place {
+    swarm: Arc<Swarm>,
+    turn: Turn,
 }
 
 impl<'a> Download<'a> {
@@ -48,67 +59,116 @@ impl<'a> Download<'a> {
             turn = swarm.turn_to_fetch(planned.manifest.info_hash) => turn,
             () = cancelled(&context.cancel) => return Err(Fault::cancelled()),
         };
-        let before = Before::default();
-        Ok(Self { context, planned, root, swarm, turn, known, before, was_there: false })
+        let (place, before) = (Place { swarm, turn }, Before::default());
+        Ok(Self { context, planned, root, place, taking: None, known, before })
     }
 
-    /// Gets the pieces `asked`. The others of those that are `left` are lacking as well.
-    pub async fn get(&mut self, asked: &PieceSet, left: &PieceSet) -> Result<(), Fault> {
-        if asked.count() == 0 {
+    /// Gets a few of the pieces that are `left`, and tells nobody what is here. Whether they came.
+    pub async fn probe(&mut self, probes: &PieceSet, left: &PieceSet) -> Result<bool, Fault> {
+        let taking = match self.taking.take() {
+            Some(taking) => {
+                taking.swarm.part(&taking.turn).await;
+                taking
+            }
+            None => self.taking_place().await?,
+        };
+        let (limit, mut before) = (PROBE.min(self.context.give_up_after), self.before);
+        let got = self.get_at(&taking, probes, self.size(left), limit, &mut before).await;
+        (self.taking, self.before) = (Some(taking), before);
+        match got {
+            Err(fault) if fault.kind == FaultKind::NoPeers => Ok(false),
+            got => got.map(|()| true),
+        }
+    }
+
+    /// Gets all pieces that are `left`.
+    pub async fn get(&mut self, left: &PieceSet) -> Result<(), Fault> {
+        self.stop_taking().await;
+        if left.count() == 0 {
             return Ok(());
         }
-        let storage = self.storage(asked, left)?;
-        let size = |piece| self.planned.manifest.piece_size(piece);
-        let total = self.before.verified_bytes + left.iter().map(size).sum::<u64>();
-        if std::mem::replace(&mut self.was_there, true) {
-            self.swarm.part(&self.turn).await;
-        }
-        let mut joined =
-            self.swarm.add(&self.turn, self.torrent(asked, &storage, self.known.clone())).await?;
+        let (limit, mut before) = (self.context.give_up_after, self.before);
+        let got = self.get_at(&self.place, left, self.size(left), limit, &mut before).await;
+        self.before = before;
+        got
+    }
+
+    /// Leaves the swarm. Returns the bytes that came from peers.
+    pub async fn end(mut self) -> u64 {
+        self.stop_taking().await;
+        self.place.swarm.leave(self.place.turn).await;
+        self.before.fetched_bytes
+    }
+
+    /// Gets the pieces `asked`; `left`: bytes of all that are lacking. Counts what came in `sum`.
+    async fn get_at(
+        &self,
+        place: &Place,
+        asked: &PieceSet,
+        left: u64,
+        limit: Duration,
+        sum: &mut Before,
+    ) -> Result<(), Fault> {
+        let Place { swarm, turn } = place;
         let plan = &self.planned.plan;
-        let mut patience = Patience::new(self.context.give_up_after, plan.download_bytes);
+        let total = sum.verified_bytes + left;
+        let storage = self.storage()?;
+        let mut joined = swarm.add(turn, self.torrent(asked, &storage, self.known.clone())).await?;
+        let mut patience = Patience::new(limit, plan.download_bytes);
         let mut company = Company::default();
+        let before = *sum;
+        let mut earlier = before;
         loop {
             let now = joined.standing();
-            let standing = self.before.and(&now);
+            let standing = earlier.and(&now);
+            *sum = Before::of(&standing);
             self.context.progress.show(progress(&standing, total));
             if self.context.cancel.is_cancelled() {
-                self.before = Before::of(&standing);
                 return Err(Fault::cancelled());
             }
             if let Some(fault) = now.failure {
                 return Err(fault);
             }
             if now.finished {
-                self.before = Before::of(&standing);
                 return Ok(());
             }
-            patience.look(&standing, &plan.release)?;
+            patience.look(&before.since(&standing), &plan.release)?;
             if let Some(peers) = company.without_who_stalls(&patience, || joined.peers()) {
                 tracing::debug!(?peers, "somebody keeps what we asked for: asking others");
-                self.before = Before::of(&standing);
-                self.swarm.part(&self.turn).await;
-                joined = self.swarm.add(&self.turn, self.torrent(asked, &storage, peers)).await?;
+                earlier = *sum;
+                swarm.part(turn).await;
+                joined = swarm.add(turn, self.torrent(asked, &storage, peers)).await?;
             }
             tokio::time::sleep(TICK).await;
         }
     }
 
-    /// Leaves the swarm. Returns the bytes that came from peers.
-    pub async fn end(self) -> u64 {
-        self.swarm.leave(self.turn).await;
-        self.before.fetched_bytes
+    /// Joins with a swarm that only takes.
+    async fn taking_place(&self) -> Result<Place, Fault> {
+        let options = self.context.session.options().only_taking();
+        let swarm = Arc::new(Swarm::start(options).await?);
+        let turn = swarm.turn_to_fetch(self.planned.manifest.info_hash).await;
+        Ok(Place { swarm, turn })
     }
 
-    fn storage(&self, asked: &PieceSet, left: &PieceSet) -> Result<Arc<PackStorage>, Fault> {
+    async fn stop_taking(&mut self) {
+        let Some(Place { swarm, turn }) = self.taking.take() else { return };
+        swarm.part(&turn).await;
+        swarm.leave(turn).await;
+        // Its end waits for its thread.
+        let _ = spawn_blocking(move || drop(swarm)).await;
+    }
+
+    fn size(&self, pieces: &PieceSet) -> u64 {
+        pieces.iter().map(|piece| self.planned.manifest.piece_size(piece)).sum()
+    }
+
+    fn storage(&self) -> Result<Arc<PackStorage>, Fault> {
         let Planned { plan, manifest, arrived, .. } = self.planned;
         let staging = Staging::create(Arc::clone(self.root), Arc::clone(manifest))?;
         let live = Live::new(Arc::clone(self.root), Arc::clone(manifest));
-        let mut absent = left.clone();
-        asked.iter().for_each(|piece| absent.remove(piece));
         let (manifest, staged) = (Arc::clone(manifest), plan.wanted.clone());
-        let storage = PackStorage::fetching(manifest, live, staging, staged, Arc::clone(arrived));
-        Ok(Arc::new(storage.without(absent)))
+        Ok(Arc::new(PackStorage::fetching(manifest, live, staging, staged, Arc::clone(arrived))))
     }
 
     /// What has not come yet of the pieces `asked`, to be asked of these peers.
@@ -161,7 +221,7 @@ fn progress(standing: &Standing, total: u64) -> Progress {
 }
 
 /// What came before the torrent was joined anew.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Before {
     fetched_bytes: u64,
     verified_bytes: u64,
@@ -171,6 +231,15 @@ impl Before {
     fn of(standing: &Standing) -> Self {
         let Standing { fetched_bytes, verified_bytes, .. } = *standing;
         Self { fetched_bytes, verified_bytes }
+    }
+
+    /// What came since.
+    fn since(&self, standing: &Standing) -> Standing {
+        Standing {
+            fetched_bytes: standing.fetched_bytes - self.fetched_bytes,
+            verified_bytes: standing.verified_bytes - self.verified_bytes,
+            ..standing.clone()
+        }
     }
 
     fn and(&self, standing: &Standing) -> Standing {

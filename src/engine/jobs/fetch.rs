@@ -142,10 +142,9 @@ async fn in_rounds(
     loop {
         let left = planned.arrived.left_of(missing);
         let probes = probing.next(&planned.manifest, &left, &planned.elsewhere.kin);
-        if probes.count() == 0 {
-            return download.get(&left, &left).await;
+        if probes.count() == 0 || !download.probe(&probes, &left).await? {
+            return download.get(&planned.arrived.left_of(&left)).await;
         }
-        download.get(&probes, &left).await?;
         let left = planned.arrived.left_of(&left);
         let found = copy_from_around(context, planned, probes, left, root).await?;
         probing.found(&planned.manifest, found.into_iter());
