@@ -12,6 +12,7 @@ mod value;
 
 use std::fs;
 use std::io;
+use std::num::NonZero;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -36,6 +37,8 @@ pub struct Config {
     pub download_limit: Option<u64>,
     /// Bytes per second, all packs together.
     pub upload_limit: Option<u64>,
+    /// How many files are read at once.
+    pub readers: Option<NonZero<usize>>,
     pub network: Network,
     /// What the user wants to be told of.
     pub notices: NoticeKinds,

@@ -1,6 +1,7 @@
 //! The file's shape: which keys there are, and what becomes of each.
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub(super) struct Shape {
     pack: Vec<Pack>,
     download_limit: Option<Spanned<Value>>,
     upload_limit: Option<Spanned<Value>>,
+    readers: Option<Spanned<i64>>,
     #[serde(default)]
     network: NetworkShape,
     #[serde(default)]
@@ -72,6 +74,8 @@ impl Shape {
         Ok(Config {
             download_limit: value::rate("download_limit", self.download_limit.as_ref())?,
             upload_limit: value::rate("upload_limit", self.upload_limit.as_ref())?,
+            readers: value::number("readers", self.readers.as_ref(), 1..=64)?
+                .and_then(NonZero::new),
             network: self.network.check()?,
             notices: self.notices,
             packs: check_packs(self.pack, forbidden)?,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::baseline::Installed;
 use super::content::{Live, Pool};
 use super::fs::{FsError, Stat, read_exact_at, write_all_at};
+use super::pace::Pace;
 use super::plan::{Action, Plan};
 use super::staging::Staging;
 use super::verify::{Cancel, Cancelled, Content, verify};
@@ -267,6 +268,10 @@ struct Outcome<'a> {
 }
 
 impl Content for Outcome<'_> {
+    fn pace(&self) -> (usize, Pace) {
+        self.completion.staging.root.pace()
+    }
+
     fn read(&self, piece: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let Completion { plan, moves, staging, live, former, .. } = self.completion;
         if let Some(from) = moves.get(&entry).filter(|_| self.replaced.contains_key(&entry)) {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::baseline::Installed;
 use super::fs::{Root, Stat, read_exact_at};
+use super::pace::Pace;
 use super::verify::Content;
 use crate::model::manifest::{Entry, EntryIndex, Manifest, PieceSet};
 
@@ -102,6 +103,10 @@ impl Live {
 }
 
 impl Content for Live {
+    fn pace(&self) -> (usize, Pace) {
+        self.root.pace()
+    }
+
     fn read(&self, _: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.read_at(entry, offset, buf)
     }
@@ -116,6 +121,10 @@ pub struct Split<'a, A, B> {
 }
 
 impl<A: Content, B: Content> Content for Split<'_, A, B> {
+    fn pace(&self) -> (usize, Pace) {
+        self.from_others.pace()
+    }
+
     fn read(&self, piece: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         if self.chosen.contains(piece) {
             self.from_chosen.read(piece, entry, offset, buf)

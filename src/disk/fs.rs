@@ -18,12 +18,14 @@ use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Deref;
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 use serde::{Deserialize, Serialize};
 
+use super::pace::Pace;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::path::{OWN_FOLDER, RelPath};
 
@@ -34,6 +36,7 @@ pub use platform::{read_exact_at, write_all_at};
 pub struct Root {
     dir: Dir,
     path: PathBuf,
+    pace: OnceLock<Pace>,
     #[cfg(debug_assertions)]
     faults: faults::Faults,
 }
@@ -94,6 +97,7 @@ impl Root {
             .map(|dir| Self {
                 dir,
                 path: path.to_owned(),
+                pace: OnceLock::new(),
                 #[cfg(debug_assertions)]
                 faults: faults::Faults::of_process(path),
             })
@@ -112,6 +116,17 @@ impl Root {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Sets how hard the folder is read from now on; the first one holds.
+    pub fn set_pace(&self, pace: Pace) {
+        let _ = self.pace.set(pace);
+    }
+
+    /// How many may read here at once, and how gently.
+    pub(super) fn pace(&self) -> (usize, Pace) {
+        let pace = self.pace.get().copied().unwrap_or_default();
+        (pace.threads(|| platform::spins(&self.dir)), pace)
     }
 
     /// The same folder, with changes to it that fail.

@@ -12,6 +12,7 @@ pub mod hash;
 pub mod inventory;
 pub mod journal;
 pub mod layout;
+pub mod pace;
 pub mod plan;
 pub mod record;
 pub mod reuse;

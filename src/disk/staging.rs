@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::content::Pool;
 use super::fs::{FsError, Root, read_exact_at, write_all_at};
 use super::layout;
+use super::pace::Pace;
 use super::verify::Content;
 use crate::model::manifest::{EntryIndex, Manifest};
 
@@ -82,6 +83,10 @@ impl Staging {
 }
 
 impl Content for Staging {
+    fn pace(&self) -> (usize, Pace) {
+        self.root.pace()
+    }
+
     fn read(&self, _: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.read_at(entry, offset, buf)
     }

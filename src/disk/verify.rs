@@ -4,11 +4,11 @@
 //! mixture of both. It changes nothing and does not say *why* a piece is wrong.
 
 use std::io;
-use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::hash::{Engine, Message, digests};
+use super::pace::Pace;
 use crate::model::fault::Fault;
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet, Span};
 
@@ -17,6 +17,11 @@ const BATCH: usize = 16;
 
 /// Bytes of the files of a manifest, wherever they are.
 pub trait Content: Sync {
+    /// How many threads may read at once, and how gently.
+    fn pace(&self) -> (usize, Pace) {
+        (Pace::default().threads(|| false), Pace::default())
+    }
+
     /// Fills `buf` with the bytes of an entry as they stand in `piece`. An error means they are not
     /// there: the piece does not count.
     fn read(&self, piece: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()>;
@@ -104,12 +109,17 @@ pub fn judge<C: Content>(
         });
         right.lock().unwrap_or_else(PoisonError::into_inner).append(&mut mine);
     };
+    let Some(first) = tries.first() else { return Ok(Vec::new()) };
+    let (threads, pace) = first.content.pace();
     std::thread::scope(|scope| {
-        let threads = threads().min(tries.len().div_ceil(BATCH));
-        for _ in 1..threads {
-            scope.spawn(work);
+        let threads = threads.min(tries.len().div_ceil(BATCH));
+        // Who has stepped back cannot step forward again: the calling thread waits.
+        for _ in 0..threads {
+            scope.spawn(|| {
+                pace.take();
+                work();
+            });
         }
-        work();
     });
     if cancel.is_cancelled() {
         return Err(Cancelled);
@@ -155,8 +165,4 @@ impl<C: Content> Message for Piece<'_, C> {
         }
         Ok(read)
     }
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
 }

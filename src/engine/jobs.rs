@@ -23,6 +23,7 @@ use super::progress::ProgressCell;
 use super::session::Session;
 use crate::disk::fs::Root;
 use crate::disk::layout;
+use crate::disk::pace::Pace;
 use crate::disk::verify::Cancel;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::Manifest;
@@ -40,6 +41,8 @@ pub struct Context {
     pub config: PackConfig,
     /// The folders of the other packs.
     pub neighbours: Vec<PathBuf>,
+    /// How hard the folder is read.
+    pub pace: Pace,
     /// As they were when the job began.
     pub facts: Facts,
     /// The pack's state folder.

@@ -355,7 +355,7 @@ impl Engine {
             let same = |c: &&PackConfig| c.name == pack.name() && pack.is_at(c);
             match self.config.packs.iter().find(same) {
                 Some(config) => {
-                    pack.reconfigure(config.clone(), self.config.network.give_up_after, now());
+                    pack.reconfigure(config.clone(), &self.config, now());
                 }
                 None => pack.leave(),
             }
@@ -391,6 +391,7 @@ impl Engine {
                     http: Arc::clone(&self.http),
                     session: Arc::clone(&self.session),
                     give_up_after: self.config.network.give_up_after,
+                    readers: self.config.readers,
                     messages: self.messages.clone(),
                 },
                 now(),

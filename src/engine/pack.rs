@@ -1,6 +1,7 @@
 //! [`Pack`]: a machine with its hands. It starts the jobs the machine wants and feeds back their ends.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,7 +16,9 @@ use super::machine::{Effect, Input, Machine, Now};
 use super::progress::ProgressCell;
 use super::session::Session;
 use super::{Message, Mode};
+use crate::config::Config;
 use crate::disk::fs::{FsError, Root};
+use crate::disk::pace::Pace;
 use crate::disk::record;
 use crate::disk::verify::Cancel;
 use crate::model::command::{Answer, Command};
@@ -33,6 +36,7 @@ pub(super) struct Tools {
     pub http: Arc<Http>,
     pub session: Arc<Session>,
     pub give_up_after: Duration,
+    pub readers: Option<NonZero<usize>>,
     pub messages: mpsc::Sender<Message>,
 }
 
@@ -116,8 +120,9 @@ impl Pack {
         }
     }
 
-    pub fn reconfigure(&mut self, config: PackConfig, give_up_after: Duration, now: Now) {
-        self.tools.give_up_after = give_up_after;
+    pub fn reconfigure(&mut self, config: PackConfig, all: &Config, now: Now) {
+        self.tools.give_up_after = all.network.give_up_after;
+        self.tools.readers = all.readers;
         self.input(Input::Reconfigured(config), now);
     }
 
@@ -188,6 +193,7 @@ impl Pack {
         let context = Context {
             config: self.machine.config().clone(),
             neighbours: self.neighbours.clone(),
+            pace: Pace { readers: self.tools.readers, is_gentle: self.mode.follows() },
             facts: self.machine.facts().clone(),
             state: Arc::clone(&self.state),
             http: Arc::clone(&self.tools.http),

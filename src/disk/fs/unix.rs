@@ -74,6 +74,23 @@ pub(super) fn mount(_: &Dir) -> u64 {
     0
 }
 
+/// Whether a folder lies on a disk that turns, as far as the system tells
+/// (<https://docs.kernel.org/block/queue-sysfs.html>).
+#[cfg(target_os = "linux")]
+pub(super) fn spins(dir: &Dir) -> bool {
+    use rustix::fs::{fstat, major, minor};
+    let Ok(stat) = fstat(dir) else { return false };
+    let device = format!("/sys/dev/block/{}:{}", major(stat.st_dev), minor(stat.st_dev));
+    // A part of a disk has no queue of its own: the disk above it has.
+    let asked = ["queue", "../queue"].map(|queue| format!("{device}/{queue}/rotational"));
+    asked.iter().find_map(|path| std::fs::read(path).ok()).is_some_and(|it| it.starts_with(b"1"))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn spins(_: &Dir) -> bool {
+    false
+}
+
 /// What lies directly in a folder, by name.
 pub(super) fn list(dir: &Dir) -> io::Result<Vec<(OsString, Stat)>> {
     use rustix::fs::{AtFlags, Dir as Listing, FileType, Mode, OFlags, openat, statat};

@@ -26,6 +26,11 @@ pub(super) fn file_below(_: &Dir, _: &Path) -> Option<File> {
     None
 }
 
+/// Nobody asks here whether the disk turns.
+pub(super) fn spins(_: &Dir) -> bool {
+    false
+}
+
 /// Disks tell the same.
 pub(super) fn mount(_: &Dir) -> u64 {
     0

@@ -57,6 +57,7 @@ fn plan_for(
     let torrent = torrent_of(context, root.as_deref(), &release)?;
     let manifest = Arc::new(read_torrent(&torrent)?);
     context.progress.set(0, manifest.stream_length, Unit::Bytes);
+    root.iter().for_each(|root| root.set_pace(context.pace));
     let scan = match &root {
         Some(root) => {
             let done = |done| context.progress.set(done, manifest.stream_length, Unit::Bytes);
