@@ -8,7 +8,7 @@
 //!                                              └───▲──────────────────────────┬─────────┘◄── Command ─ ui
 //! folder ──walk──► disk::inventory ─Inventory──────┤                          │
 //! .modsync/baseline ─Baseline──────────────────────┤                          ▼
-//!                                   disk::plan (pure) ─Plan─► staging ◄── net::swarm (librqbit)
+//!                                   disk::plan (pure) ─Plan─► staging ◄── net::swarm (librqbit) · disk::reuse
 //!                                                               │ every piece verified = Staged
 //!                                                               ▼
 //!                                                     journal ─► apply ─► folder ─► net::swarm (seeds)
