@@ -75,10 +75,14 @@ impl Scan {
             None => Sources::default(),
         };
         if let Some(root) = root {
-            sources.add_trash(root)?;
+            sources.add_trash(root);
         }
         for other in others {
-            sources.add_folder(other, &list(other, cancel)?);
+            match list(other, cancel) {
+                Ok(inventory) => sources.add_folder(other, &inventory),
+                Err(ScanError::Cancelled(cancelled)) => return Err(cancelled.into()),
+                Err(error) => tracing::debug!("looking elsewhere: {error}"),
+            }
         }
         self.elsewhere = search(manifest, &lacking, Arc::new(sources), cancel)?;
         Ok(self)

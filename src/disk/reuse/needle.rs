@@ -14,6 +14,8 @@ const LENGTH: usize = 64;
 const VARIETY: usize = 12;
 /// How far from the end of a piece a needle is taken, at most.
 const REACH: usize = 64 << 10;
+/// How far from its place in the new file a needle is looked for, in bytes.
+const AROUND: u64 = 256 << 20;
 /// Bytes looked through at once.
 const WINDOW: usize = 4 << 20;
 /// Places of one needle that are told.
@@ -58,7 +60,7 @@ fn is_telling(bytes: &[u8]) -> bool {
     seen.into_iter().filter(|seen| *seen).count() >= VARIETY
 }
 
-/// The first few places of each needle in a file of this length.
+/// A few places of each needle in a file of this length, not too far from where it stands in the new one.
 pub fn find<'n>(
     needles: &[&'n Needle],
     length: u64,
@@ -69,7 +71,10 @@ pub fn find<'n>(
         needles.iter().map(|needle| (*needle, Finder::new(&needle.bytes), 0)).collect();
     let mut found = Vec::new();
     let mut window = vec![0; WINDOW];
-    let mut start = 0;
+    let far = |needle: &&Needle| needle.offset.saturating_add(AROUND);
+    let length = needles.iter().map(far).max().unwrap_or(0).min(length);
+    let near = needles.iter().map(|needle| needle.offset.saturating_sub(AROUND)).min();
+    let mut start = near.unwrap_or(0);
     while start < length && !finders.is_empty() {
         if cancel.is_cancelled() {
             return Err(Cancelled);

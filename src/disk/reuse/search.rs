@@ -3,7 +3,7 @@
 //! Names and lengths tell where to look, and a piece's SHA-1 alone whether it was found. What nobody would guess
 //! from names, lengths and neighbours is not found.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,8 +23,10 @@ const PLACES: usize = 4;
 const STRIDE: usize = 64;
 /// Sources, or files of the release, that are tried where another one ends.
 const NEIGHBOURS: usize = 64;
-/// Bytes hashed to try mere possibilities, besides as many as are lacking.
+/// Bytes hashed to try mere possibilities, besides a part of those that are lacking: reading is quicker than fetching,
+/// and takes its time as well.
 const CURIOSITY: u64 = 256 << 20;
+const CURIOSITY_PART: u64 = 8;
 
 /// For each part of a piece that is of a file, where it is; by the number of the file.
 pub type Recipe = Vec<(EntryIndex, Origin)>;
@@ -166,7 +168,7 @@ impl<'a> Search<'a> {
             lacking: lacking.clone(),
             found: BTreeMap::new(),
             confirmed: HashMap::new(),
-            curiosity: CURIOSITY + bytes,
+            curiosity: CURIOSITY + bytes / CURIOSITY_PART,
         }
     }
 
@@ -209,13 +211,16 @@ impl<'a> Search<'a> {
 
     /// Pieces with parts of several files.
     fn find_mixed(&mut self) -> Result<(), Cancelled> {
-        let mut ways = Vec::new();
-        for piece in
-            self.lacking.iter().filter(|piece| self.manifest.only_file_of(*piece).is_none())
-        {
-            ways.extend(self.ways(piece).into_iter().map(|recipe| (piece, recipe)));
+        let (mut likely, mut others) = (Vec::new(), Vec::new());
+        let is_mixed = |piece: &usize| self.manifest.only_file_of(*piece).is_none();
+        for piece in self.lacking.iter().filter(is_mixed) {
+            let mut ways = self.ways(piece).into_iter().map(|recipe| (piece, recipe));
+            likely.extend(ways.next());
+            others.extend(ways);
         }
-        self.try_all(ways)?;
+        self.try_all(likely)?;
+        others.retain(|(piece, _)| self.lacking.contains(*piece) && self.can_pay(*piece));
+        self.try_all(others)?;
         Ok(())
     }
 
@@ -256,16 +261,25 @@ impl<'a> Search<'a> {
             samples.into_iter().map(|piece| (piece, vec![*guess]))
         });
         let right = self.try_all(samples.collect())?;
-        let hits: BTreeSet<Guess> = right.iter().map(|recipe| recipe[0]).collect();
-        let rest = hits.iter().flat_map(|guess| {
-            let pieces = self.inner(guess.0).filter(|piece| self.fits(*piece, *guess));
-            pieces.map(|piece| (piece, vec![*guess])).collect::<Vec<_>>()
-        });
-        self.try_all(rest.collect())?;
-        for (entry, origin) in &hits {
-            self.confirmed.entry(*entry).or_default().push(*origin);
+        let right: BTreeSet<Guess> = right.iter().map(|recipe| recipe[0]).collect();
+        let hits: Vec<Guess> =
+            guesses.iter().filter(|guess| right.contains(guess)).copied().collect();
+        let mut of_files: BTreeMap<EntryIndex, VecDeque<Guess>> = BTreeMap::new();
+        for guess in &hits {
+            of_files.entry(guess.0).or_default().push_back(*guess);
+            self.confirmed.entry(guess.0).or_default().push(guess.1);
         }
-        Ok(hits.into_iter().collect())
+        // What one guess has found of a file is not tried by the next one.
+        while !of_files.is_empty() {
+            let next: Vec<Guess> = of_files.values_mut().filter_map(VecDeque::pop_front).collect();
+            of_files.retain(|_, guesses| !guesses.is_empty());
+            let rest = next.iter().flat_map(|guess| {
+                let pieces = self.inner(guess.0).filter(|piece| self.fits(*piece, *guess));
+                pieces.map(|piece| (piece, vec![*guess])).collect::<Vec<_>>()
+            });
+            self.try_all(rest.collect())?;
+        }
+        Ok(hits)
     }
 
     /// The first, the middle and the last piece that the guess is about.
@@ -278,10 +292,13 @@ impl<'a> Search<'a> {
 
     fn can_afford(&mut self, guess: Guess) -> bool {
         let samples = self.samples(guess);
-        let bytes: u64 = samples.iter().map(|&piece| self.manifest.piece_size(piece)).sum();
-        let left = self.curiosity.checked_sub(bytes);
+        !samples.is_empty() && samples.into_iter().all(|piece| self.can_pay(piece))
+    }
+
+    fn can_pay(&mut self, piece: usize) -> bool {
+        let left = self.curiosity.checked_sub(self.manifest.piece_size(piece));
         self.curiosity = left.unwrap_or(self.curiosity);
-        left.is_some() && !samples.is_empty()
+        left.is_some()
     }
 
     /// Goes on with each run as long as its pieces are right, with more of them at a time.

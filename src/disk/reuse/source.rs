@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use crate::disk::content::Pool;
-use crate::disk::fs::{FsError, Root, read_exact_at};
+use crate::disk::fs::{Root, read_exact_at};
 use crate::disk::inventory::Inventory;
 use crate::disk::trash;
 
@@ -56,11 +56,14 @@ impl Sources {
         self.add(root, files.map(|(path, length)| (path.clone(), path, length)));
     }
 
-    /// Adds what lies in its trash.
-    pub fn add_trash(&mut self, root: &Root) -> Result<(), FsError> {
-        let files = trash::files(root)?;
-        self.add(root, files.into_iter().map(|file| (file.at, file.path, file.length)));
-        Ok(())
+    /// Adds what lies in its trash, as far as it can be read.
+    pub fn add_trash(&mut self, root: &Root) {
+        match trash::files(root) {
+            Ok(files) => {
+                self.add(root, files.into_iter().map(|file| (file.at, file.path, file.length)));
+            }
+            Err(error) => tracing::debug!("looking in the trash: {error}"),
+        }
     }
 
     fn add(&mut self, root: &Root, files: impl Iterator<Item = (String, String, u64)>) {
