@@ -89,11 +89,18 @@ pub fn recover(
         roll_back(root, &journal)?;
         return Ok(Recovered::PutBack(Box::new(journal)));
     }
-    preserve(root, &journal)?;
-    Ok(match roll_forward(root, &journal, cancel, progress)? {
-        Applied::Finished => Recovered::Finished(Box::new(journal)),
-        Applied::Interrupted => Recovered::Interrupted,
-    })
+    let taken =
+        preserve(root, &journal).and_then(|()| roll_forward(root, &journal, cancel, progress));
+    match taken {
+        Ok(Applied::Finished) => Ok(Recovered::Finished(Box::new(journal))),
+        Ok(Applied::Interrupted) => Ok(Recovered::Interrupted),
+        // What is forbidden is not over by itself. Where even the way back is closed, it stays as it is.
+        Err(fault) if matches!(fault.kind, FaultKind::AccessDenied | FaultKind::OtherDisk) => {
+            roll_back(root, &journal).map_err(|_| fault)?;
+            Ok(Recovered::PutBack(Box::new(journal)))
+        }
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Whether the folder is as it was when the steps were worked out, and the new content is there.
@@ -125,6 +132,11 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
         };
         if !as_planned {
             return Err(changed_meanwhile(target(step)));
+        }
+        if let Step::Clear { path, kind: Kind::Dir, .. } = step {
+            // A folder takes what is in it along, and that changes the folder as well.
+            root.check_writable(path)?;
+            root.check_same_disk(path)?;
         }
         let goes = matches!(
             step,

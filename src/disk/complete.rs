@@ -92,6 +92,7 @@ pub fn complete(
     let former = Pool::default();
     let completion = Completion { plan, moves, manifest, staging, live: &live, former, cancel };
     let (replaced, unchanged) = completion.tell_apart()?;
+    completion.check_room(&replaced)?;
     for &entry in replaced.keys().filter(|entry| !moves.contains_key(entry)) {
         completion.fill(entry)?;
     }
@@ -153,6 +154,21 @@ impl Completion<'_> {
             }
         }
         Ok((replaced, unchanged))
+    }
+
+    /// Fails while nothing is written if there is no room for the files that turned out to need new content: nobody
+    /// could know before.
+    fn check_room(&self, replaced: &Replaced) -> Result<(), FsError> {
+        let is_news =
+            |entry: &&EntryIndex| matches!(self.plan.actions.get(entry), Some(Action::Compare(_)));
+        let length = |entry: &EntryIndex| self.manifest.entries[*entry].length;
+        let needed: u64 = replaced.keys().filter(is_news).map(length).sum();
+        if self.staging.root.available_space()? < needed {
+            let path = self.staging.root.path().join(&self.staging.folder);
+            let source = io::ErrorKind::StorageFull.into();
+            return Err(FsError { verb: "complete the new files in", path, source });
+        }
+        Ok(())
     }
 
     /// Whether the pieces that arrived have the bytes the live file has already.

@@ -123,7 +123,7 @@ pub fn plan(given: Given<'_>) -> Plan {
     let wanted_bytes = bytes(&wanted).saturating_sub(moved_bytes);
     let new_bytes = new_content.max(wanted_bytes).saturating_sub(staged_bytes);
     Plan {
-        guard: guard(baseline, &names, remove.len(), policy),
+        guard: guard(given, &names, remove.len(), &displaced),
         extras: extras_but(&scan.inventory, &names, policy, |path| {
             let goes = remove.contains_key(path) || let_go.contains_key(path);
             goes || with_ancestors(path).any(|path| obstacles.contains_key(path))
@@ -437,14 +437,25 @@ fn extras_but(
 
 /// Why a person must approve: the release removes too much, or is another pack altogether.
 fn guard(
-    baseline: Option<&Baseline>,
+    given: Given<'_>,
     names: &Names,
     removed: usize,
-    policy: &Policy,
+    displaced: &BTreeMap<String, Stat>,
 ) -> Option<Fault> {
-    let installed = &baseline?.files;
-    let shared = installed.keys().filter(|path| names.contains(path.as_str())).count();
+    let Given { baseline, policy, .. } = given;
     let hint = "Approve it if that is what you want; `modsync plan` names the files.";
+    if let Some(path) = displaced.keys().find(|path| policy.spares(path)) {
+        let what = format!(
+            "the new release takes the place of `{path}`, which you asked ModSync not to touch"
+        );
+        return Some(Fault::new(FaultKind::MassRemoval, what, hint));
+    }
+    let installed = &baseline?.files;
+    if displaced.len() as u64 > policy.max_removed_files {
+        let what = format!("the new release takes the place of {} files of yours", displaced.len());
+        return Some(Fault::new(FaultKind::MassRemoval, what, hint));
+    }
+    let shared = installed.keys().filter(|path| names.contains(path.as_str())).count();
     if shared * 5 < installed.len() {
         let what = format!(
             "the new release has only {shared} of the {} installed files in it: it may be another pack",

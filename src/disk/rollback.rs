@@ -56,6 +56,11 @@ pub fn rollback(given: &Given<'_>) -> Result<Option<(Vec<Step>, Baseline)>, FsEr
                 let from = given.done.kept(*to);
                 let is_remove = matches!(step, Step::Remove { .. });
                 match (given.look)(&from)? {
+                    // It got a second name, and somebody changed it under that one.
+                    Some(kept) if matches!(step, Step::Remove { was, .. } if !was.looks_like(kept)) =>
+                    {
+                        return Ok(None);
+                    }
                     Some(kept) => {
                         // What is left of a folder, or a link, gives way to the file it replaced.
                         if let Some(now) = now.filter(|now| !now.is_file()) {

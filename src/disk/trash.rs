@@ -6,6 +6,7 @@
 
 mod age;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, SystemTime};
@@ -110,10 +111,19 @@ pub(super) fn has_room(root: &Root, path: &str) -> Result<bool, FsError> {
     Ok(true)
 }
 
-/// Deletes what has been there for `age`, then the oldest until no more than `size` bytes are left. The
-/// newest entry is spared by the second rule, so that the last change can always be taken back.
-pub fn expire(root: &Root, age: Duration, size: u64, now: SystemTime) -> Result<(), FsError> {
+/// Deletes what has been there for `age`, then the oldest until no more than `size` bytes are left. The second rule
+/// spares the entry of the change that was made `just_now`, and the one with which the installed release can be taken
+/// back: which is the newest is not for a clock to say that may have been wrong.
+pub fn expire(
+    root: &Root,
+    just_now: Option<&str>,
+    age: Duration,
+    size: u64,
+    now: SystemTime,
+) -> Result<(), FsError> {
     drop_unused(root)?;
+    let baseline = record::peek::<Baseline>(root, BASELINE)?;
+    let undo = baseline.and_then(|baseline| baseline.applied_as);
     let records = records(root)?;
     let ages = Ages::look(root, records.iter().map(|journal| journal.id.as_str()), now)?;
     let mut entries = Vec::new();
@@ -126,10 +136,15 @@ pub fn expire(root: &Root, age: Duration, size: u64, now: SystemTime) -> Result<
         }
     }
     let mut total: u64 = entries.iter().map(|(_, bytes)| bytes).sum();
-    let newest = entries.len().saturating_sub(1);
-    for (journal, bytes) in entries.into_iter().take(newest) {
+    let newest = entries.last().map(|(journal, _)| journal.id.clone());
+    entries.sort_by_key(|(journal, _)| Reverse(ages.of(&journal.id)));
+    for (journal, bytes) in entries {
         if total <= size {
             break;
+        }
+        let is_spared = |id: Option<&str>| id == Some(journal.id.as_str());
+        if [just_now, undo.as_deref(), newest.as_deref()].into_iter().any(is_spared) {
+            continue;
         }
         root.remove_tree(journal.folder())?;
         total -= bytes;

@@ -134,6 +134,8 @@ pub struct Found {
     pub marker: Option<Marker>,
     /// An apply that was cut off and is finished now.
     pub finished: Option<ApplyReport>,
+    /// Whether that was a rollback.
+    pub went_back: bool,
     /// Whether something that was cut off was finished or put back.
     pub changed: bool,
 }

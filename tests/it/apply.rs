@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use modsync::disk::apply::{Recovered, apply, recover};
 use modsync::disk::baseline;
+use modsync::disk::journal::Journal;
 use modsync::disk::layout;
+use modsync::disk::record;
 use modsync::disk::trash;
 use modsync::disk::verify::Cancel;
 use modsync::model::fault::FaultKind;
@@ -203,7 +205,7 @@ fn the_trash_gives_back_what_nothing_stands_in_the_way_of_and_expires_by_age_and
 
     let (day, now) = (Duration::from_hours(24), SystemTime::now());
     let left_after = |days: u32| {
-        trash::expire(&folder.root, 30 * day, 0, now + day * days).unwrap();
+        trash::expire(&folder.root, None, 30 * day, 0, now + day * days).unwrap();
         trash::list(&folder.root).unwrap().len()
     };
     let left: Vec<_> = (0..=30).map(left_after).collect();
@@ -211,11 +213,30 @@ fn the_trash_gives_back_what_nothing_stands_in_the_way_of_and_expires_by_age_and
 }
 
 #[test]
+fn what_an_update_displaced_is_spared_though_the_clock_was_ahead_before_it() {
+    let folder = Folder::with_old_release().updated();
+    let [entry] = &trash::list(&folder.root).unwrap()[..] else { panic!("one entry") };
+    // Another one from a time that is still to come.
+    let (later, ahead) = ("later", Duration::from_hours(24) * 3_653);
+    let record = trash::record_of(&folder.root, &entry.id).unwrap().unwrap();
+    let record = Journal { id: later.to_owned(), when: record.when + ahead, ..record };
+    let place = |name: &str| format!(".modsync/trash/{name}");
+    folder.root.create_dir_all(place(later)).unwrap();
+    record::save(&folder.root, place("later/record"), &record).unwrap();
+    fs::write(folder.path().join(place("later/0")), b"old").unwrap();
+    let expire = |just_now| {
+        trash::expire(&folder.root, just_now, ahead, 0, SystemTime::now()).unwrap();
+        trash::list(&folder.root).unwrap().into_iter().map(|entry| entry.id).collect::<Vec<_>>()
+    };
+    assert_eq!(expire(Some(&entry.id)), [later, &entry.id], "one is the newest by its record");
+}
+
+#[test]
 fn a_clock_that_jumps_by_years_empties_no_trash() {
     let folder = Folder::with_old_release().updated();
     let (day, now) = (Duration::from_hours(24), SystemTime::now());
     let look = |at| {
-        trash::expire(&folder.root, 30 * day, u64::MAX, at).unwrap();
+        trash::expire(&folder.root, None, 30 * day, u64::MAX, at).unwrap();
         trash::list(&folder.root).unwrap().len()
     };
     let years = 3_653 * day;

@@ -234,6 +234,18 @@ fn a_release_the_user_went_back_from_is_applied_only_when_asked_for() {
 }
 
 #[test]
+fn a_rollback_that_was_cut_off_is_finished_and_goes_no_further() {
+    let mut pack = Pack::with_installed(3, true);
+    pack.command(Command::Rollback);
+    assert_eq!(pack.done(Ok(Outcome::Interrupted)), ["remember", "answer cancelled"]);
+    assert_eq!(pack.command(Command::Rollback), ["recover"]);
+    let Ok(Outcome::Recovered(found)) = installed(2) else { panic!("not recovered") };
+    let finished = Found { finished: Some(report(2)), went_back: true, changed: true, ..found };
+    let told = pack.done(Ok(Outcome::Recovered(finished)));
+    assert_eq!(told, ["seed", "remember", "answer rolled back"]);
+}
+
+#[test]
 fn a_newer_release_ends_the_hold() {
     let mut pack = Pack::with_installed(2, false);
     pack.command(Command::Rollback);

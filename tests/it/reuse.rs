@@ -88,6 +88,26 @@ fn a_file_that_was_renamed_is_not_even_copied() {
 }
 
 #[test]
+fn a_renamed_file_that_was_edited_since_is_not_passed_off_as_the_former_one() {
+    let old = files([("a.pak", noise(40, 9 * PIECE)), ("b.txt", noise(41, 10))]);
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, &shown(&old));
+    let mut new = old.clone();
+    let renamed = new.remove("a.pak").unwrap();
+    new.insert("z.pak".to_owned(), renamed);
+    place.publish(&origin, &shown(&new));
+    place.run(&["sync"]);
+    assert_eq!(place.run(&["apply", "--approve"]).status.code(), Some(0));
+    // In place, as a game writes.
+    place.write("z.pak", b"edited");
+    let refused = place.run(&["rollback"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("no longer has all files of the earlier release"), "{said}");
+    assert_eq!(fs::read(place.path("pack/z.pak")).unwrap(), b"edited");
+}
+
+#[test]
 fn a_folder_of_small_files_that_was_renamed_is_not_fetched() {
     let file = |n: usize| noise(n as u64, 700 + n % 5 * 333);
     let named = |folder: &str| {

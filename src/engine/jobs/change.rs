@@ -17,6 +17,7 @@ use crate::disk::{apply, rollback, trash};
 use crate::engine::job::{Fetched, Found, InTrash, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::Manifest;
+use crate::model::pack::Policy;
 use crate::model::path::RelPath;
 use crate::model::release::Release;
 use crate::model::report::{ApplyReport, CleanReport, FileLine};
@@ -39,12 +40,13 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
     let steps = |done| context.progress.set(done, 0, Unit::Steps);
     let recovered = apply::recover(root, &context.cancel, &steps)?;
     let changed = recovered != apply::Recovered::Nothing;
-    let mut cleaned = None;
+    let (mut cleaned, mut went_back) = (None, false);
     let finished = match recovered {
         apply::Recovered::Nothing => None,
         apply::Recovered::Finished(journal) => {
             tracing::info!(pack = config.name, "finished what was cut off");
             cleaned = (journal.reason == Reason::Clean).then(|| journal.id.clone());
+            went_back = journal.reason == Reason::Rollback;
             report_of(&journal).filter(|_| journal.reason != Reason::Clean)
         }
         apply::Recovered::PutBack(_) => {
@@ -72,7 +74,7 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
     };
     let in_trash = in_trash(context, root, baseline.as_ref(), cleaned)?;
     let found = found(baseline, Some(marker.clone()));
-    Ok(Outcome::Recovered(Found { in_trash, finished, changed, ..found }))
+    Ok(Outcome::Recovered(Found { in_trash, finished, went_back, changed, ..found }))
 }
 
 /// What the trash can give back: the previous release, and what was `cleaned` now or, as far as it is
@@ -115,7 +117,7 @@ fn found(baseline: Option<Baseline>, marker: Option<Marker>) -> Found {
 pub(super) fn empty_trash(context: &Context) -> Result<Option<InTrash>, Fault> {
     let Some(known) = context.facts.known_marker() else { return Ok(None) };
     let folder = layout::lock(&context.config.folder, Some(known))?;
-    expire_trash(context, &folder.root);
+    expire_trash(context, &folder.root, None);
     Ok(still_in_trash(context, &folder.root, None))
 }
 
@@ -177,7 +179,7 @@ pub(super) fn apply_update(
         return Ok(outcome);
     }
     forget_old_torrents(root, &next)?;
-    expire_trash(context, root);
+    expire_trash(context, root, Some(&journal.id));
     let report = ApplyReport {
         downloaded_bytes: fetched.downloaded,
         ..report_of(&journal).ok_or_else(|| Fault::bug("an update without a release"))?
@@ -236,10 +238,10 @@ fn forget_old_torrents(root: &Root, baseline: &Baseline) -> Result<(), Fault> {
 }
 
 /// The trash is emptied beside other work; that it could not be is no reason to fail that.
-fn expire_trash(context: &Context, root: &Root) {
-    let policy = &context.config.policy;
-    if let Err(error) = trash::expire(root, policy.trash_age, policy.trash_size, SystemTime::now())
-    {
+fn expire_trash(context: &Context, root: &Root, just_now: Option<&str>) {
+    let Policy { trash_age, trash_size, .. } = context.config.policy;
+    let now = SystemTime::now();
+    if let Err(error) = trash::expire(root, just_now, trash_age, trash_size, now) {
         tracing::warn!(pack = context.config.name, "could not empty the trash: {error}");
     }
 }
@@ -291,7 +293,7 @@ pub(super) fn clean(
     if let Some(outcome) = carry_out(context, &folder.root, &journal, None)? {
         return Ok(outcome);
     }
-    expire_trash(context, &folder.root);
+    expire_trash(context, &folder.root, Some(&id));
     let in_trash = still_in_trash(context, &folder.root, Some(id.clone()));
     Ok(Outcome::Cleaned { report: CleanReport { dry_run, moved, trash: Some(id) }, in_trash })
 }

@@ -95,10 +95,11 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<(LockedFolder,
         |pieces: &PieceSet| pieces.iter().map(|p| planned.manifest.piece_size(p)).sum::<u64>();
     let arrived = bytes_of(&planned.plan.missing).saturating_sub(bytes_of(&left));
     let length = |entry: &EntryIndex| planned.manifest.entries[*entry].length;
-    let (moves, copied) = if can_link(root, layout::MARKER)? {
-        (planned.plan.moves.clone(), 0)
+    let moves = &planned.plan.moves;
+    let (moves, copied) = if moves.is_empty() || can_link(root, layout::MARKER)? {
+        (moves.clone(), 0)
     } else {
-        (Moves::new(), planned.plan.moves.keys().map(length).sum())
+        (Moves::new(), moves.keys().map(length).sum())
     };
     let needed = (planned.plan.disk_bytes + copied).saturating_sub(arrived);
     let available = root.available_space()?;

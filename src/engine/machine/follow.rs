@@ -6,7 +6,7 @@ use super::{Effect, Effects, Machine, Now, Prepared, Running, State, Waiting};
 use crate::engine::backoff;
 use crate::engine::errand::{Errand, Goal};
 use crate::engine::facts::Origin;
-use crate::engine::job::{Checked, Job, Look, Outcome, Planned};
+use crate::engine::job::{Checked, Found, Job, Look, Outcome, Planned};
 use crate::model::command::Answer;
 use crate::model::fault::{Fault, FaultKind, Next};
 use crate::model::report::{CheckReport, PlanReport, VerifyReport};
@@ -25,22 +25,7 @@ impl Machine {
         now: Now,
     ) -> Effects {
         match outcome {
-            Outcome::Recovered(found) => {
-                self.recovered = true;
-                self.was_ready = true;
-                errand.has_looked = true;
-                if found.finished.is_some() {
-                    self.changed();
-                } else if found.changed {
-                    self.prepared = None;
-                }
-                self.facts.recovered(found, now.time);
-                remember(if errand.goal == Goal::Recover {
-                    self.finish(errand, Ok(Answer::Done), now)
-                } else {
-                    self.begin(errand, now)
-                })
-            }
+            Outcome::Recovered(found) => self.take_in(errand, found, now),
             Outcome::Checked(checked) => {
                 errand.has_checked = true;
                 self.gone.clone_from(&checked.gone);
@@ -208,6 +193,31 @@ impl Machine {
                 self.start(errand, Job::Scan { release, look }, now)
             }
         }
+    }
+
+    /// Knows the folder from now on.
+    fn take_in(&mut self, mut errand: Errand, found: Found, now: Now) -> Effects {
+        self.recovered = true;
+        self.was_ready = true;
+        errand.has_looked = true;
+        if found.finished.is_some() {
+            self.changed();
+        } else if found.changed {
+            self.prepared = None;
+        }
+        let went_back = found.finished.clone().filter(|_| found.went_back);
+        let (from, in_trash) = (self.facts.installed.clone(), found.in_trash.clone());
+        self.facts.recovered(found, now.time);
+        let is_asked_for = errand.goal == Goal::Rollback;
+        if let Some((report, from)) = went_back.zip(from).filter(|_| is_asked_for) {
+            // Going back is done; going back further was not asked for.
+            return self.advance(errand, None, Outcome::RolledBack { report, from, in_trash }, now);
+        }
+        remember(if errand.goal == Goal::Recover {
+            self.finish(errand, Ok(Answer::Done), now)
+        } else {
+            self.begin(errand, now)
+        })
     }
 
     /// Whether the offered release is applied without being asked.

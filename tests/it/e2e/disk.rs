@@ -192,6 +192,27 @@ fn a_file_that_cannot_be_replaced_makes_all_of_an_update_wait() {
 }
 
 #[test]
+fn a_folder_that_cannot_give_way_stops_an_update_before_any_change() {
+    let world = World::on("true");
+    world.publish(&pack());
+    world.modsync("sync").exits(0);
+    // The release has a file of this name, and removes others.
+    world.sh(
+        "mkdir player/pack/tool && echo mine > player/pack/tool/mine && chattr +i player/pack/tool",
+    );
+    let before = world.tree();
+    world.publish(&next_pack().with("tool", noise(3, 900)));
+    let refused = world.modsync("sync");
+    world.sh("chattr -i player/pack/tool");
+    refused.exits(1).says("pack/tool`: the file is in use");
+    assert_eq!(world.tree(), before);
+    assert!(!world.own("journal").exists(), "an apply was begun");
+    world.modsync("sync").exits(0);
+    world.modsync("rollback").exits(0);
+    assert_eq!(world.tree(), before);
+}
+
+#[test]
 fn a_file_that_cannot_be_replaced_from_some_change_on_is_waited_for_in_the_middle() {
     let world = with_an_update_to_come("true");
     world.sh("cp -a player before; cp -a state state-before");

@@ -126,3 +126,34 @@ fn nothing_is_written_through_a_link() {
     left.0.entry("mods".to_owned()).or_insert_with(|| before.1.bytes("mods").to_vec());
     assert_eq!(left.difference(&before.1), Vec::<String>::new());
 }
+
+#[test]
+fn a_release_that_takes_the_place_of_many_files_of_the_player_needs_a_person() {
+    let mine = (0..60).fold(Tree::default(), |tree, n: usize| {
+        tree.with(&format!("saves/{n}.sav"), noise(900 + n as u64, 50))
+    });
+    let old = many(0..20);
+    // One of a name that was a folder's, and many of the same names.
+    let (of_folder, of_names) =
+        (old.clone().with("saves", "a file"), old.clone().and(&many_saves()));
+    for new in [of_folder, of_names] {
+        let world = World::with(&old);
+        mine.write(&world.pack());
+        world.publish(&new);
+        world.modsync("sync").exits(4).says("60 files of yours");
+        world.has(&old.clone().and(&mine));
+
+        world.set("ignore", "[\"saves/\"]");
+        world.set("max_removed_files", "100");
+        world.modsync("sync").exits(4).says("which you asked ModSync not to touch");
+        world.has(&old.clone().and(&mine));
+        world.modsync("apply --approve").exits(0);
+        world.has(&new);
+        let saves: Vec<_> = mine.0.values().collect();
+        assert!(saves.into_iter().all(|bytes| world.trash_has(bytes)), "a save is lost");
+    }
+}
+
+fn many_saves() -> Tree {
+    (0..60).fold(Tree::default(), |tree, n| tree.with(&format!("saves/{n}.sav"), "of the pack"))
+}
