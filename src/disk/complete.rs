@@ -21,6 +21,9 @@ use crate::model::path::RelPath;
 /// Bytes copied at once.
 const BUFFER: usize = 1 << 20;
 
+/// More files than these are made durable together with all else on the disk, which is quicker.
+const MANY: usize = 256;
+
 /// New content, all of it verified and durable. Only this can be applied.
 #[derive(Debug)]
 pub struct Staged {
@@ -99,13 +102,14 @@ pub fn complete(
     completion.check(&replaced, progress)?;
     let (renamed, new): (Replaced, Replaced) =
         replaced.into_iter().partition(|(entry, _)| moves.contains_key(entry));
+    let is_durable = new.len() > MANY && staging.root.sync_disk()?;
     let files = new
         .into_iter()
         .filter_map(|(entry, replaces)| {
             let path = manifest.entries[entry].path.clone()?;
             Some(
                 completion
-                    .seal(entry)
+                    .seal(entry, is_durable)
                     .map(|looks| (path, StagedFile { from: staging.file(entry), looks, replaces })),
             )
         })
@@ -225,11 +229,13 @@ impl Completion<'_> {
     }
 
     /// Makes one new file durable and remembers how it looks.
-    fn seal(&self, entry: EntryIndex) -> Result<Installed, FsError> {
+    fn seal(&self, entry: EntryIndex, is_durable: bool) -> Result<Installed, FsError> {
         self.staging
             .open(entry)
             .and_then(|file| {
-                file.sync_all()?;
+                if !is_durable {
+                    file.sync_all()?;
+                }
                 Stat::of_file(&file)
             })
             .map(Installed::from)

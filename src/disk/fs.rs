@@ -379,6 +379,11 @@ impl Root {
             .map_err(|e| self.error("sync", path, e))
     }
 
+    /// Makes everything on the folder's disk durable at once, where the system can do that; whether it did.
+    pub fn sync_disk(&self) -> Result<bool> {
+        platform::sync_disk(&self.dir).map_err(|e| self.error("sync", Path::new(""), e))
+    }
+
     /// What lies directly in a folder, by name; nothing when the folder is not there.
     pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<(std::ffi::OsString, Stat)>> {
         let path = path.as_ref();

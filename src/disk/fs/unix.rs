@@ -145,6 +145,18 @@ pub(super) fn sync_dir(dir: &Dir) -> io::Result<()> {
     dir.open(".")?.sync_all()
 }
 
+/// <https://man7.org/linux/man-pages/man2/syncfs.2.html>: it returns when all is written, and tells of what failed.
+#[cfg(target_os = "linux")]
+pub(super) fn sync_disk(dir: &Dir) -> io::Result<bool> {
+    rustix::fs::syncfs(dir.open(".")?)?;
+    Ok(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn sync_disk(_: &Dir) -> io::Result<bool> {
+    Ok(false)
+}
+
 pub(super) fn check_writable(dir: &Dir) -> io::Result<()> {
     let modes = AccessModes { readable: true, writable: true, executable: true };
     dir.access(".", AccessType::Access(modes))

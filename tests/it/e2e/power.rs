@@ -5,17 +5,31 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{World, next_pack, pack};
+use super::{Tree, World, next_pack, noise, pack};
 use crate::world::{LIMIT, Running};
 
 #[test]
 fn an_apply_makes_everything_durable_before_what_relies_on_it() {
+    in_order(&next_pack(), 6);
+}
+
+/// So many files are made durable together.
+#[test]
+fn an_apply_of_very_many_files_makes_them_durable_before_what_relies_on_them() {
+    let many = (0..300).fold(next_pack(), |tree, n: usize| {
+        tree.with(&format!("many/{n}.txt"), noise(500 + n as u64, 90))
+    });
+    in_order(&many, 306);
+}
+
+/// Updates to `next`, which puts so many files, and looks at the order of the calls.
+fn in_order(next: &Tree, files: usize) {
     let world = World::with(&pack());
-    world.publish(&next_pack());
+    world.publish(next);
     let log = world.at("calls");
     world.seeder.await_silence();
     Running::start(traced(&world.command("sync"), &log)).end(LIMIT).exits(0);
-    world.has(&next_pack());
+    world.has(next);
     let calls = calls(&fs::read_to_string(&log).unwrap(), &world.pack());
     let first = |is_it: &dyn Fn(&Call) -> bool| calls.iter().position(is_it).expect("no such call");
     let own = |path: &str| path.starts_with(".modsync");
@@ -39,7 +53,7 @@ fn an_apply_makes_everything_durable_before_what_relies_on_it() {
             put += 1;
         }
     }
-    assert_eq!(put, 6);
+    assert_eq!(put, files);
 
     // Every folder of the pack, before the baseline says that it is so.
     let baseline = calls.iter().rposition(|call| call.puts("/baseline")).unwrap();
@@ -96,12 +110,16 @@ impl Call {
 }
 
 fn is_synced(calls: &[Call], path: &str) -> bool {
-    calls.iter().any(|call| call.name == "fsync" && call.paths == [path])
+    calls.iter().any(|call| match &*call.name {
+        "fsync" => call.paths == [path],
+        "syncfs" => true,
+        _ => false,
+    })
 }
 
 /// The same command, with a log of what it asks the system.
 fn traced(command: &Command, log: &Path) -> Command {
-    const CALLS: &str = "trace=fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,\
+    const CALLS: &str = "trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,\
                          mkdirat,rmdir,write,pwrite64,openat";
     let mut traced = Command::new("strace");
     traced.args(["-f", "-y", "-qq", "-s", "0", "-e", CALLS, "-o"]).arg(log);
