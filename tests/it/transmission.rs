@@ -136,25 +136,36 @@ impl Transmission {
     pub fn seed(&self, torrent: &[u8], folder: &Path) -> Seeded {
         let file = self.folder.join("new.torrent");
         fs::write(&file, torrent).unwrap();
-        let added = self.rpc.call(
+        let added = self.call(
             "torrent-add",
             json!({ "filename": file, "download-dir": folder, "paused": false }),
         );
         let added = added.get("torrent-added").or_else(|| added.get("torrent-duplicate"));
         let info_hash = added.unwrap()["hashString"].as_str().unwrap().to_owned();
+        let files = walkdir::WalkDir::new(folder).into_iter().count();
+        self.await_seeding(&info_hash, files);
+        let layout = self.layout(&info_hash);
+        Seeded { info_hash, layout }
+    }
+
+    /// Waits until it has verified all of a torrent's files.
+    pub fn await_seeding(&self, info_hash: &str, files: usize) {
         // It reads some thousands of files a second.
-        let files = walkdir::WalkDir::new(folder).into_iter().count() as u32;
-        let end = Instant::now() + PATIENCE + Duration::from_millis(2) * files;
+        let end = Instant::now() + PATIENCE + Duration::from_millis(2) * files as u32;
         loop {
-            let torrent = self.torrent(&info_hash, &["status", "leftUntilDone", "errorString"]);
+            let torrent = self.torrent(info_hash, &["status", "leftUntilDone", "errorString"]);
             if torrent["status"] == SEEDING && torrent["leftUntilDone"] == 0 {
                 break;
             }
             assert!(Instant::now() < end, "it does not seed: {torrent}");
             thread::sleep(LOOK);
         }
-        let layout = self.layout(&info_hash);
-        Seeded { info_hash, layout }
+    }
+
+    /// Gives it an order.
+    #[track_caller]
+    pub fn call(&self, method: &str, arguments: Value) -> Value {
+        self.rpc.call(method, arguments)
     }
 
     /// Bytes that it sent to peers in blocks, each with its header.
@@ -167,7 +178,7 @@ impl Transmission {
     pub fn await_silence(&self) {
         let end = Instant::now() + Duration::from_secs(3);
         let connected = || {
-            let found = self.rpc.call("torrent-get", json!({ "fields": ["peersConnected"] }));
+            let found = self.call("torrent-get", json!({ "fields": ["peersConnected"] }));
             found["torrents"]
                 .as_array()
                 .unwrap()
@@ -185,7 +196,7 @@ impl Transmission {
         if let Some(kilobytes) = kilobytes {
             limit["speed-limit-up"] = kilobytes.into();
         }
-        self.rpc.call("session-set", limit);
+        self.call("session-set", limit);
     }
 
     fn layout(&self, info_hash: &str) -> Layout {
@@ -199,7 +210,7 @@ impl Transmission {
     }
 
     fn torrent(&self, info_hash: &str, fields: &[&str]) -> Value {
-        let found = self.rpc.call("torrent-get", json!({ "ids": [info_hash], "fields": fields }));
+        let found = self.call("torrent-get", json!({ "ids": [info_hash], "fields": fields }));
         found["torrents"][0].clone()
     }
 }

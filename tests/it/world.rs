@@ -421,7 +421,8 @@ impl Running {
         (self.end(Duration::from_secs(5)), peak)
     }
 
-    fn peak_memory(&self) -> Option<u64> {
+    /// The most memory that it had in use so far, in bytes; `None` when it has ended.
+    pub fn peak_memory(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
         let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
         let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
