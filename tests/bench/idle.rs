@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::Options;
 use crate::it::bus::Bus;
 use crate::it::tray_host::TrayHost;
 use crate::it::tree::Tree;
 use crate::it::world::{LIMIT, Running, World};
 
-pub fn run(short: bool) {
-    let (settling, measured) = if short { (0, 1) } else { (30, 60) };
+pub fn run(options: Options) {
+    let (settling, measured) = if options.short { (0, 1) } else { (30, 60) };
     let files: Vec<_> =
         (0..200).map(|n| (format!("folder {}/file {n}.pak", n % 20), 20_000)).collect();
     let files: Vec<_> = files.iter().map(|(path, length)| (path.as_str(), *length)).collect();

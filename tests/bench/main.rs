@@ -1,37 +1,63 @@
 //! What the program costs, in numbers to read: nothing here passes or fails by them.
 //!
-//!     cargo bench --bench cost [-- [--short] [NAME…]]
+//!     cargo bench --bench cost [-- [--short] [--markdown] [NAME…]]
 //!
-//! `--short` shows only that it all still runs.
+//! `--short` shows only that it all still runs. `--markdown` prints tables for the README, with the machine
+//! and the versions of the other programs. All data lies in the system's temporary folder: `TMPDIR` says on
+//! which disk that is.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::cast_possible_truncation
 )]
 
+mod download;
 mod idle;
 mod it;
+mod measure;
+mod peers;
+mod shapes;
+mod source;
+mod table;
+mod verify;
 mod worst;
 
-use it::world;
+use it::{transmission, tree, world};
 
-type Benchmark = (&'static str, fn(short: bool));
-const ALL: &[Benchmark] = &[("idle", idle::run), ("worst", worst::run)];
+/// What was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    pub short: bool,
+    pub markdown: bool,
+}
+
+type Benchmark = (&'static str, fn(Options));
+const ALL: &[Benchmark] = &[
+    ("download", download::run),
+    ("idle", idle::run),
+    ("verify", verify::run),
+    ("worst", worst::run),
+];
 
 fn main() {
     // cargo adds flags of its own.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let short = arguments.iter().any(|argument| argument == "--short");
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let options = Options { short: has("--short"), markdown: has("--markdown") };
     let names: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let unknown = names.iter().find(|name| ALL.iter().all(|(known, _)| known != *name));
     assert!(unknown.is_none(), "no benchmark is called `{}`", unknown.unwrap());
     for (name, run) in ALL {
         if names.is_empty() || names.iter().any(|wanted| wanted == name) {
             println!("== {name}");
-            run(short);
+            run(options);
         }
+    }
+    if options.markdown {
+        println!("{}", table::origin(&names));
     }
 }

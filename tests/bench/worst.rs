@@ -3,13 +3,16 @@
 use std::fs;
 use std::time::Instant;
 
+use crate::Options;
 use crate::it::world::{Running, World};
 use crate::it::worst;
 
-pub fn run(short: bool) {
+pub fn run(options: Options) {
     let world = World::new();
     let file = world.at("worst.torrent");
-    for (what, bytes) in worst::torrents().into_iter().take(if short { 2 } else { usize::MAX }) {
+    for (what, bytes) in
+        worst::torrents().into_iter().take(if options.short { 2 } else { usize::MAX })
+    {
         fs::write(&file, bytes).unwrap();
         let mut command = world.command("inspect --json");
         command.arg(&file);
