@@ -22,6 +22,7 @@ mod measure;
 mod peers;
 mod shapes;
 mod source;
+mod start;
 mod table;
 mod verify;
 mod worst;
@@ -39,6 +40,7 @@ type Benchmark = (&'static str, fn(Options));
 const ALL: &[Benchmark] = &[
     ("download", download::run),
     ("idle", idle::run),
+    ("start", start::run),
     ("verify", verify::run),
     ("worst", worst::run),
 ];
