@@ -6,6 +6,8 @@
 pub mod bus;
 #[path = "../it/disks.rs"]
 pub mod disks;
+#[path = "../it/nginx.rs"]
+pub mod nginx;
 #[path = "../it/origin_server.rs"]
 pub mod origin_server;
 #[path = "../it/torrents.rs"]

@@ -24,6 +24,7 @@ mod shapes;
 mod source;
 mod start;
 mod table;
+mod update;
 mod verify;
 mod worst;
 
@@ -41,6 +42,7 @@ const ALL: &[Benchmark] = &[
     ("download", download::run),
     ("idle", idle::run),
     ("start", start::run),
+    ("update", update::run),
     ("verify", verify::run),
     ("worst", worst::run),
 ];
