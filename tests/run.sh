@@ -27,6 +27,10 @@ declare -A parts=(
     [chattr]=e2fsprogs
     [mkfs.exfat]=exfatprogs
     [mount.exfat-fuse]=exfat-fuse
+    [aria2c]=aria2
+    [rsync]=rsync
+    [zsyncmake]=zsync
+    [python3]=python3
 )
 
 install_missing() {
@@ -37,6 +41,8 @@ install_missing() {
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(libfaketime)
     [ -e /usr/share/fonts/truetype/dejavu ] || missing+=(fonts-dejavu-core)
+    # The benchmarks make a virtual environment for what comes from PyPI.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -gt 0 ] || return 0
 
     echo "installing for the tests: ${missing[*]}"
