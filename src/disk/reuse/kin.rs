@@ -1,8 +1,9 @@
 //! PURE: which sources most likely have the bytes of a file, by path and length alone.
 
-use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::source::{Source, SourceIndex};
+use crate::model::path::fold;
 
 /// Sources that are looked at for one reason, at most.
 const LIKELY: usize = 8;
@@ -17,37 +18,38 @@ pub struct Origin {
     pub shift: i64,
 }
 
-/// The sources by what tells one from another.
+/// The sources by what tells one from another. There may be very many of them, so this is sorted and not a map.
 #[derive(Debug)]
 pub struct Kinship<'a> {
     files: &'a [Source],
-    /// By the path, and by its last few components; all folded.
-    by_tail: HashMap<String, Vec<SourceIndex>>,
-    by_length: HashMap<u64, Vec<SourceIndex>>,
+    /// By the path and by the ends of it, folded; of each a hash.
+    by_tail: Vec<(u64, u32)>,
+    by_length: Vec<(u64, u32)>,
 }
 
 impl<'a> Kinship<'a> {
     pub fn of(files: &'a [Source]) -> Self {
-        let mut by_tail: HashMap<String, Vec<SourceIndex>> = HashMap::new();
-        let mut by_length: HashMap<u64, Vec<SourceIndex>> = HashMap::new();
-        for (index, source) in files.iter().enumerate() {
-            let path = crate::model::path::fold(&source.path);
-            for tail in tails(&path) {
-                note(by_tail.entry(tail.to_owned()).or_default(), index);
-            }
-            note(by_length.entry(source.length).or_default(), index);
-        }
+        let numbered = || (0..).zip(files);
+        let by_length = numbered().map(|(index, source)| (source.length, index));
+        let by_tail = numbered().flat_map(|(index, source)| {
+            let path = fold(&source.path);
+            tails(&path).map(|tail| (hash(tail), index)).collect::<Vec<_>>()
+        });
+        let (mut by_length, mut by_tail): (Vec<_>, Vec<_>) =
+            (by_length.collect(), by_tail.collect());
+        by_length.sort_unstable();
+        by_tail.sort_unstable();
         Self { files, by_tail, by_length }
     }
 
     /// Where a file's bytes may be, the likeliest first: in a source of the same length at the same place; in one
     /// of the same name before or after whatever was put in or taken out.
     pub fn origins(&self, path: &str, length: u64) -> Vec<Origin> {
-        let path = crate::model::path::fold(path);
-        let namesakes = tails(&path).filter_map(|tail| self.by_tail.get(tail)).flatten();
-        let equals = self.by_length.get(&length).into_iter().flatten();
+        let path = fold(path);
+        let namesakes = tails(&path).flat_map(|tail| those_with(&self.by_tail, hash(tail)));
+        let equals = those_with(&self.by_length, length);
         let mut kin: Vec<SourceIndex> = Vec::new();
-        for &source in namesakes.chain(equals) {
+        for source in namesakes.chain(equals) {
             if !kin.contains(&source) {
                 kin.push(source);
             }
@@ -68,10 +70,17 @@ pub fn difference(a: u64, b: u64) -> i64 {
     i64::try_from(i128::from(a) - i128::from(b)).unwrap_or(i64::MAX)
 }
 
-fn note(sources: &mut Vec<SourceIndex>, index: SourceIndex) {
-    if sources.len() < LIKELY {
-        sources.push(index);
-    }
+/// The first few sources that are sorted under a key.
+fn those_with(sorted: &[(u64, u32)], key: u64) -> impl Iterator<Item = SourceIndex> + '_ {
+    let start = sorted.partition_point(|(other, _)| *other < key);
+    let same = sorted[start..].iter().take_while(move |(other, _)| *other == key);
+    same.take(LIKELY).map(|(_, index)| *index as SourceIndex)
+}
+
+fn hash(tail: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    tail.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A path and the ends of it that are a few components long, the longest first.

@@ -15,8 +15,8 @@ pub type SourceIndex = usize;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     folder: usize,
-    /// Where it lies below its folder.
-    at: String,
+    /// Where it lies below its folder, if that is not its path.
+    at: Option<String>,
     /// The path of the pack's file that it is or was: what its content is is told by that.
     pub path: String,
     /// Whether it lies at that path in the folder of the pack itself.
@@ -53,20 +53,21 @@ impl Sources {
     /// Adds what lies in another pack's folder.
     pub fn add_folder(&mut self, root: &Root, inventory: &Inventory) {
         let files = inventory.files.iter().map(|(path, stat)| (path.to_string(), stat.length));
-        self.add(root, files.map(|(path, length)| (path.clone(), path, length)));
+        self.add(root, files.map(|(path, length)| (None, path, length)));
     }
 
     /// Adds what lies in its trash, as far as it can be read.
     pub fn add_trash(&mut self, root: &Root) {
         match trash::files(root) {
             Ok(files) => {
-                self.add(root, files.into_iter().map(|file| (file.at, file.path, file.length)));
+                let files = files.into_iter();
+                self.add(root, files.map(|file| (Some(file.at), file.path, file.length)));
             }
             Err(error) => tracing::debug!("looking in the trash: {error}"),
         }
     }
 
-    fn add(&mut self, root: &Root, files: impl Iterator<Item = (String, String, u64)>) {
+    fn add(&mut self, root: &Root, files: impl Iterator<Item = (Option<String>, String, u64)>) {
         let folder = self.folders.len();
         self.folders.push(root.path().to_owned());
         let is_in_place = false;
@@ -83,10 +84,10 @@ impl Sources {
 
 impl Reader<'_> {
     pub fn read_at(&self, source: SourceIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let Source { folder, at, .. } =
+        let Source { folder, at, path, .. } =
             self.sources.files.get(source).ok_or(ErrorKind::NotFound)?;
         let root = self.roots[*folder].as_ref().ok_or(ErrorKind::NotFound)?;
-        let open = || root.open_file(at).map_err(|e| e.source);
+        let open = || root.open_file(at.as_ref().unwrap_or(path)).map_err(|e| e.source);
         read_exact_at(&*self.pool.get(source, open)?, buf, offset)
     }
 }
