@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::world::{Ran, Running};
 
 /// No run may take longer.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// How often a process is looked at, which is how exact times are.
 const LOOK: Duration = Duration::from_millis(4);
 /// See `USER_HZ` in proc(5).

@@ -153,8 +153,10 @@ impl Rqbit {
             .args(["-v", "error", "--disable-dht", "--disable-lsd", "--disable-trackers"])
             .args(["--disable-upnp-port-forward", "--disable-tcp-listen", "download"])
             .args(["--disable-http-api", "--exit-on-finish", "--overwrite", "--output-folder"])
-            .arg(folder.join(TITLE));
-        command.arg(torrent);
+            .arg(folder)
+            // By itself it makes one only for more than one file.
+            .args(["--sub-folder", TITLE])
+            .arg(torrent);
         command
     }
 }

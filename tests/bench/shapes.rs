@@ -73,7 +73,8 @@ impl Shape {
         Release { folder: folder.to_owned(), torrent: with_info(torrent.info()), bytes }
     }
 
-    fn list(&self) -> Vec<(String, u64)> {
+    /// Path and length of every file.
+    pub fn list(&self) -> Vec<(String, u64)> {
         let mut random = Rng::with_seed(self.files);
         let mut weight = || random.u64(512..1024) << random.u32(0..=self.spread);
         let weights: Vec<u64> = (0..self.files).map(|_| weight()).collect();

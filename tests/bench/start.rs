@@ -21,14 +21,10 @@ pub fn run(options: Options) {
         ("`status`, nothing else running", Box::new(|| measure(world.command("status")))),
         ("`sync` with nothing new", Box::new(|| measure(world.command("sync")))),
     ];
-    let mut table = Table::new([shape.name, "wall", "CPU", "peak memory"]);
+    let mut table = Table::new([shape.name, "wall", "peak memory"]);
     for (name, result) in compare(shape.name, if options.short { 1 } else { 5 }, &runs) {
         let mut cell = |show| table.cell(name, &result, show);
-        let cells = [
-            cell(|cost: &Cost| seconds(cost.wall)),
-            cell(|cost| seconds(cost.cpu)),
-            cell(|cost| megabytes(cost.peak)),
-        ];
+        let cells = [cell(|cost: &Cost| seconds(cost.wall)), cell(|cost| megabytes(cost.peak))];
         table.row([name.to_owned()].into_iter().chain(cells));
     }
     table.print(options);

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use walkdir::WalkDir;
 
 use crate::Options;
 use crate::measure::{Cost, Measured, Run, compare, run as measure, settle};
@@ -45,6 +44,7 @@ fn of_shape(shape: Shape, clients: &[Box<dyn Client>], rounds: usize) -> Vec<Mea
     let seeded = world.seeder.seed(&release.torrent, &release.folder);
     adopt(&world, &release);
     settle();
+    let (folder, files) = (release.folder.join(TITLE), shape.list());
 
     let mut runs: Vec<Run> = vec![
         ("ModSync", Box::new(|| measure(world.command("verify")))),
@@ -54,7 +54,7 @@ fn of_shape(shape: Shape, clients: &[Box<dyn Client>], rounds: usize) -> Vec<Mea
         let check = || measure(client.check(&torrent, &release.folder));
         runs.push((client.name(), Box::new(check)));
     }
-    runs.push(("reading alone", Box::new(|| Ok(reading(&release.folder.join(TITLE))))));
+    runs.push(("reading alone", Box::new(|| Ok(reading(&folder, &files)))));
     compare(shape.name, rounds, &runs)
 }
 
@@ -72,17 +72,14 @@ fn by_transmission(world: &World, seeded: &Seeded) -> Cost {
     Cost { wall: start.elapsed(), ..Cost::default() }
 }
 
-/// Reads all files of a folder, on all cores.
-fn reading(folder: &Path) -> Cost {
+/// Reads these files of a folder, on all cores.
+fn reading(folder: &Path, files: &[(String, u64)]) -> Cost {
     let start = Instant::now();
-    let parts: Vec<(PathBuf, u64)> = WalkDir::new(folder)
-        .into_iter()
-        .map(Result::unwrap)
-        .filter(|entry| entry.file_type().is_file())
-        .flat_map(|file| {
-            let length = file.metadata().unwrap().len();
-            let path = file.into_path();
-            (0..length).step_by(PART as usize).map(move |start| (path.clone(), start))
+    let parts: Vec<(PathBuf, u64)> = files
+        .iter()
+        .flat_map(|(path, length)| {
+            let path = folder.join(path);
+            (0..*length).step_by(PART as usize).map(move |start| (path.clone(), start))
         })
         .collect();
     let next = AtomicUsize::new(0);
