@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -40,9 +41,35 @@ pub enum Scene<'a> {
     Command(&'a str, &'a Answer),
 }
 
-/// Tells the story, a scene at a time.
-pub async fn run(tell: &mut dyn FnMut(Scene<'_>)) -> Result<()> {
-    let stage = Stage::set().await?;
+/// How the story ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Told,
+    Stopped,
+}
+
+/// Tells the story, a scene at a time, until it is told or shall stop.
+pub async fn run(
+    tell: &mut dyn FnMut(Scene<'_>),
+    stop: impl Future<Output = ()>,
+) -> Result<Ending> {
+    let mut stop = pin!(stop);
+    let stage = tokio::select! {
+        // First, so that it is heard from the beginning.
+        biased;
+        () = &mut stop => return Ok(Ending::Stopped),
+        stage = Stage::set() => stage?,
+    };
+    let ended = tokio::select! {
+        biased;
+        () = stop => Ok(Ending::Stopped),
+        told = play(&stage, tell) => told.map(|()| Ending::Told),
+    };
+    stage.clear().await?;
+    ended
+}
+
+async fn play(stage: &Stage, tell: &mut dyn FnMut(Scene<'_>)) -> Result<()> {
     tell(Scene::Says(
         "An admin has a pack of 12 files and publishes it: a .torrent over HTTP, the files from a seeder.",
     ));
@@ -87,7 +114,6 @@ pub async fn run(tell: &mut dyn FnMut(Scene<'_>)) -> Result<()> {
     tell(Scene::Says(
         "The player's folder is, byte for byte, what the admin published. That is all ModSync does.",
     ));
-    player.handle.shutdown().await;
     seeding.stop().await;
     Ok(())
 }
@@ -99,6 +125,8 @@ struct Stage {
     player: PathBuf,
     origin: SocketAddr,
     published: Published,
+    /// The player's engine, once there is one.
+    engine: Mutex<Option<Handle>>,
 }
 
 /// The `.torrent` the origin serves right now.
@@ -115,7 +143,17 @@ impl Stage {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let origin = listener.local_addr()?;
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Ok(Self { folder, admin, player, origin, published })
+        Ok(Self { folder, admin, player, origin, published, engine: Mutex::default() })
+    }
+
+    /// Leaves nothing behind: ends who still writes in the folder, and removes it.
+    async fn clear(self) -> Result<()> {
+        let engine = self.engine.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = engine {
+            engine.shutdown().await;
+        }
+        let folder = self.folder.path().to_owned();
+        self.folder.close().with_context(|| format!("could not remove {}", folder.display()))
     }
 
     /// Writes a file of the admin; `seed` decides its bytes.
@@ -156,7 +194,7 @@ impl Stage {
         Ok(Seeder { swarm, turn })
     }
 
-    fn player(&self, seeder: &Seeder) -> Result<Player> {
+    fn player(&self, seeder: &Seeder) -> Result<Player<'_>> {
         let paths = Paths {
             config: self.folder.path().join("player-config.toml"),
             state: self.folder.path().join("player-state"),
@@ -169,8 +207,14 @@ impl Stage {
         )?;
         config::add_pack(&paths.config, &paths.state, &new)?;
         set_peer(&paths, seeder)?;
-        let handle = engine::start(&paths, Mode::Once)?;
-        Ok(Player { paths, handle })
+        let handle = self.start_engine(&paths)?;
+        Ok(Player { stage: self, paths, handle })
+    }
+
+    fn start_engine(&self, paths: &Paths) -> Result<Handle> {
+        let handle = engine::start(paths, Mode::Once)?;
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(engine.insert(handle).clone())
     }
 }
 
@@ -185,12 +229,13 @@ impl Seeder {
     }
 }
 
-struct Player {
+struct Player<'a> {
+    stage: &'a Stage,
     paths: Paths,
     handle: Handle,
 }
 
-impl Player {
+impl Player<'_> {
     async fn send(&self, command: Command) -> Result<Answer> {
         Ok(self.handle.send(PACK, command).await?)
     }
@@ -202,7 +247,7 @@ impl Player {
     /// Ends this engine and starts the next, as a later command does.
     async fn restart(self) -> Result<Self> {
         self.handle.shutdown().await;
-        let handle = engine::start(&self.paths, Mode::Once)?;
+        let handle = self.stage.start_engine(&self.paths)?;
         Ok(Self { handle, ..self })
     }
 }

@@ -30,7 +30,7 @@ use super::start::start_to_stay;
 use super::{autostart, text};
 use crate::control::api::with_ok;
 use crate::control::server::{self, Server, Wish};
-use crate::demo::{self, Scene};
+use crate::demo::{self, Ending, Scene};
 use crate::engine::Mode;
 use crate::logging::{self, Audience};
 use crate::model::command::{Approval, Command};
@@ -159,13 +159,10 @@ async fn tell() -> Result<Exit, Failure> {
             told = output::print(&text::scene(&scene)).map(drop);
         }
     };
-    tokio::select! {
-        // First, so that it is heard from the beginning.
-        biased;
-        () = stop_signal() => return Err(Fault::new(FaultKind::Cancelled, "stopped", "").into()),
-        ended = demo::run(&mut tell) => ended?,
+    match demo::run(&mut tell, stop_signal()).await? {
+        Ending::Told => told.map(|()| Exit::Done),
+        Ending::Stopped => Err(Fault::new(FaultKind::Cancelled, "stopped", "").into()),
     }
-    told.map(|()| Exit::Done)
 }
 
 async fn carry_out(

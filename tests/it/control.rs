@@ -252,14 +252,15 @@ fn what_is_not_http_is_refused_with_what_is_wrong() {
 fn a_head_may_have_64_kib_and_100_headers() {
     let (_origin, place, _engine) = running();
     let state = place.path("state");
-    let (status, snapshot) = answer(sent(&state, &head_of(&state, 64 << 10)));
-    assert_eq!((status, &snapshot["ok"]), (200, &json!(true)));
     let with_headers = |count: usize| {
         let request = request(&state, "GET /v1/snapshot", &[], "");
         // Three are there already.
         [&request[..request.len() - 2], "X: y\r\n".repeat(count - 3).as_bytes(), b"\r\n"].concat()
     };
-    assert_eq!(answer(sent(&state, &with_headers(100))), (200, snapshot));
+    for largest in [head_of(&state, 64 << 10), with_headers(100)] {
+        let (status, snapshot) = answer(sent(&state, &largest));
+        assert_eq!((status, &snapshot["ok"]), (200, &json!(true)));
+    }
     for larger in [
         head_of(&state, (64 << 10) + 1),
         head_of(&state, 1 << 20),

@@ -65,14 +65,15 @@ fn what_a_clean_removed_is_known_after_a_restart() {
 }
 
 #[test]
-fn an_update_whose_files_a_clean_has_pushed_out_can_no_longer_be_undone() {
+fn an_update_can_be_undone_and_a_clean_put_back_however_small_the_trash_may_be() {
     let origin = Faulty::start();
     let (place, _engine) = updated(&origin);
     set(&place, "trash_size = 1");
     place.write("x.txt", b"mine");
     let (_, cleaned) = place.ask(&["clean"]);
     let removed = json!({ "entry": cleaned["trash"], "files": 1 });
-    assert_eq!(offered(&place), (json!(false), removed));
+    assert_eq!(offered(&place), (json!(true), removed));
+    assert_eq!(place.ask(&["rollback"]).0, Some(0));
 }
 
 #[test]

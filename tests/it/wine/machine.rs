@@ -64,9 +64,12 @@ impl Wine {
         let (drives, made) = (self.folder.join("prefix"), self.folder.join("made"));
         if !made.exists() {
             let _ = fs::remove_dir_all(&drives);
-            said(self.linux_command("wineboot").arg("--init").output().expect(INSTALLED));
+            let booted = self.linux_command("wineboot").arg("--init").output().expect(INSTALLED);
             // What it wrote is on the disk only when it has ended.
             said(self.linux_command("wineserver").arg("--wait").output().expect(INSTALLED));
+            // The code that it ends with is not always that of its work, and this is the last it says.
+            let said = String::from_utf8_lossy(&booted.stderr);
+            assert!(said.contains("has been updated"), "{booted:?}");
             File::create(made).unwrap();
         }
     }
