@@ -5,18 +5,21 @@
 //! is put away. A crash at any point leaves each file old or new, and [`recover`] finishes the rest
 //! without network.
 
+mod step;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use self::step::{Steps, changed_meanwhile, refused};
 use super::baseline::{self, Baseline};
-use super::fs::{FsError, Kind, Root, Stat, hint};
+use super::fs::{FsError, Kind, Root, Stat};
 use super::journal::{self, Journal, Reason, Step};
 use super::layout::{self, BASELINE, BASELINE_NEXT, JOURNAL, OWN_FOLDER, STAGING, TRASH};
 use super::record::Loaded;
 use super::trash;
 use super::verify::Cancel;
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::path::{ancestors, parent};
+use crate::model::path::parent;
 
 /// How an apply ended without failing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +112,7 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
         let what = format!("an earlier change of `{}` is not finished", root.path().display());
         return Err(Fault::new(FaultKind::FolderChanged, what, "ModSync finishes it first."));
     }
-    check_folders(root, journal.steps.iter().map(target))?;
+    check_folders(root, journal.steps.iter().map(Step::target))?;
     for step in &journal.steps {
         let as_planned = match step {
             Step::Remove { path, was, .. } => {
@@ -131,7 +134,7 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
             | Step::Restore { .. } => true,
         };
         if !as_planned {
-            return Err(changed_meanwhile(target(step)));
+            return Err(changed_meanwhile(step.target()));
         }
         if let Step::Clear { path, kind: Kind::Dir, .. } = step {
             // A folder takes what is in it along, and that changes the folder as well.
@@ -142,8 +145,8 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
             step,
             Step::Remove { .. } | Step::Clear { .. } | Step::Link { .. } | Step::Put { .. }
         );
-        if goes && root.stat(target(step))?.is_some_and(Stat::is_file) {
-            let path = Path::new(target(step));
+        if goes && root.stat(step.target())?.is_some_and(Stat::is_file) {
+            let path = Path::new(step.target());
             root.check_replaceable(path).map_err(|e| refused(e, path))?;
         }
     }
@@ -221,13 +224,13 @@ fn roll_forward(
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Applied, Fault> {
-    let mut touched = BTreeSet::new();
+    let (steps, mut touched) = (Steps { root, journal }, BTreeSet::new());
     for (done, step) in journal.steps.iter().enumerate() {
         if cancel.is_cancelled() {
             return Ok(Applied::Interrupted);
         }
-        take(root, journal, step)?;
-        touched.insert(parent(target(step)).to_owned());
+        steps.take(step)?;
+        touched.insert(parent(step.target()).to_owned());
         progress(done as u64 + 1);
     }
     sync_folders(root, journal, touched)?;
@@ -258,114 +261,6 @@ fn finish(root: &Root, journal: &Journal) -> Result<(), FsError> {
     root.sync_dir(OWN_FOLDER)
 }
 
-fn take(root: &Root, journal: &Journal, step: &Step) -> Result<(), Fault> {
-    match step {
-        Step::Remove { path, was, to } => {
-            let kept = journal.kept(*to);
-            match root.stat(path)? {
-                Some(stat) if was.looks_like(stat) => {
-                    if root.same_file(path, &kept)? {
-                        root.remove_file_if_there(path)?;
-                    } else if root.stat(&kept)?.is_none() {
-                        root.rename(path, &kept).map_err(|e| refused(e, path.as_ref()))?;
-                    }
-                }
-                // It was edited since: it is the user's now, and the second name is not needed.
-                Some(_) if root.same_file(path, &kept)? => root.remove_file_if_there(&kept)?,
-                Some(_) | None => {}
-            }
-        }
-        Step::Clear { path, kind, to, .. } => {
-            let kept = journal.kept(*to);
-            let stands = root.stat(path)?.is_some_and(|stat| stat.kind == *kind);
-            if stands && root.stat(&kept)?.is_none() {
-                root.rename(path, &kept).map_err(|e| refused(e, Path::new(path)))?;
-            }
-        }
-        Step::Prune { path } => {
-            // An empty folder that cannot be removed is no reason to stop half-way.
-            if let Err(error) = root.remove_dir_if_empty(path) {
-                tracing::debug!("an empty folder stays: {error}");
-            }
-        }
-        Step::MakeDir { path, to, .. } => make_dir(root, journal, path, *to)?,
-        Step::Restore { path, from } => {
-            if root.stat(from)?.is_some()
-                && root.stat(path)?.is_none()
-                && trash::has_room(root, path)?
-            {
-                root.create_dir_all(parent(path))?;
-                root.place(from, path)?;
-            }
-        }
-        Step::Link { path, from, kept, looks, to, .. } => {
-            let (kept, second) = (journal.kept(*kept), format!("{}.link", journal.kept(*to)));
-            if root.same_file(path, &kept)? {
-                return Ok(());
-            }
-            match root.stat(&kept)? {
-                Some(stat) if looks.looks_like(stat) => {
-                    root.remove_file_if_there(&second)?;
-                    root.hard_link(&kept, &second)?;
-                    put(root, journal, path.as_ref(), &second, *to)?;
-                }
-                // It was put there before somebody emptied the trash.
-                None if root.stat(path)?.is_some_and(|stat| looks.looks_like(stat)) => {}
-                Some(_) | None => return Err(changed_meanwhile(from.as_str())),
-            }
-        }
-        Step::Put { path, from, to, .. } => {
-            if root.stat(from)?.is_some() {
-                put(root, journal, path.as_ref(), from, *to)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Puts new content in place. What stands there has a second name in the trash already, or gets one
-/// now: nothing is overwritten that is not kept.
-fn put(root: &Root, journal: &Journal, path: &Path, from: &str, to: u32) -> Result<(), Fault> {
-    if root.stat(path)?.is_some() && !root.same_file(path, journal.kept(to))? {
-        let kept = free_place(root, journal, to)?;
-        if !(journal.links && root.hard_link(path, &kept).is_ok()) {
-            root.rename(path, &kept).map_err(|e| refused(e, path))?;
-        }
-        root.sync_dir(journal.folder())?;
-    }
-    // Windows denies access to what is in use; whether it is that, only another question tells.
-    let is_in_use = |e: &FsError| e.kind() == FaultKind::FileInUse;
-    let cause = |e| root.check_replaceable(path).err().filter(is_in_use).unwrap_or(e);
-    root.place(from, path).map_err(|e| refused(cause(e), path))?;
-    Ok(())
-}
-
-/// Makes a folder and those it lies in. A file or link in their place goes to the trash.
-fn make_dir(root: &Root, journal: &Journal, path: &str, to: u32) -> Result<(), Fault> {
-    let mut folders: Vec<&str> = ancestors(path).collect();
-    folders.reverse();
-    folders.push(path);
-    for folder in folders {
-        if root.stat(folder)?.is_some_and(|stat| stat.kind != Kind::Dir) {
-            let kept = free_place(root, journal, to)?;
-            root.rename(folder, kept).map_err(|e| refused(e, Path::new(folder)))?;
-        }
-    }
-    root.create_dir_all(path)?;
-    Ok(())
-}
-
-/// A place in the trash for a step's file where nothing lies yet.
-fn free_place(root: &Root, journal: &Journal, to: u32) -> Result<String, FsError> {
-    let places = std::iter::once(journal.kept(to)).chain(journal.kept_newcomers(to));
-    for place in places {
-        if root.stat(&place)?.is_none() {
-            return Ok(place);
-        }
-    }
-    Ok(journal.kept(to))
-}
-
 /// Whether no file still to be put is lost or damaged. One that is gone from staging was put, unless
 /// the old file still stands in its place; what the user did to it since is not our concern.
 fn can_go_forward(root: &Root, journal: &Journal) -> Result<bool, FsError> {
@@ -380,13 +275,16 @@ fn can_go_forward(root: &Root, journal: &Journal) -> Result<bool, FsError> {
             }
         }
         let Step::Put { path, from, looks, was, to } = step else { continue };
+        let is_new = |stat: Option<Stat>| stat.is_some_and(|stat| looks.looks_like(stat));
         let lost = if let Some(staged) = root.stat(from)? {
-            !looks.looks_like(staged)
+            // What it replaced may lie there in its stead.
+            let is_put = is_new(root.stat(path)?) || root.same_file(from, journal.kept(*to))?;
+            !is_put && !looks.looks_like(staged)
         } else {
             let now = root.stat(path)?;
             let is_old =
                 now.is_some() && (now == *was || root.same_file(path, journal.kept(*to))?);
-            is_old && !now.is_some_and(|stat| looks.looks_like(stat))
+            is_old && !is_new(now)
         };
         if lost {
             return Ok(false);
@@ -397,83 +295,13 @@ fn can_go_forward(root: &Root, journal: &Journal) -> Result<bool, FsError> {
 
 /// Undoes the steps that were taken, the last one first.
 fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
+    let steps = Steps { root, journal };
     for step in journal.steps.iter().rev() {
-        match step {
-            Step::Remove { path, to, .. } => put_back(root, &journal.kept(*to), path.as_ref())?,
-            Step::Clear { path, to, .. } => put_back(root, &journal.kept(*to), Path::new(path))?,
-            Step::Put { path, from, looks, was, to } => {
-                let ours = root.stat(path)?.is_some_and(|stat| looks.looks_like(stat));
-                let has_old = was.is_none() || root.stat(journal.kept(*to))?.is_some();
-                if ours && has_old && root.stat(from)?.is_none() {
-                    root.create_dir_all(parent(from))?;
-                    root.rename(path, from)?;
-                }
-                put_back(root, &journal.kept(*to), path.as_ref())?;
-            }
-            Step::Link { path, kept, to, .. } => {
-                if root.same_file(path, journal.kept(*kept))? {
-                    root.remove_file_if_there(path)?;
-                }
-                put_back(root, &journal.kept(*to), path.as_ref())?;
-            }
-            Step::MakeDir { path, to, new } => {
-                if *new || root.stat(journal.kept(*to))?.is_some() {
-                    root.remove_dir_if_empty(path)?;
-                }
-                put_back(root, &journal.kept(*to), Path::new(path))?;
-            }
-            // Putting a file back makes the folders it needs, and what came out of the trash stays
-            // where the user has it now.
-            Step::Prune { .. } | Step::Restore { .. } => {}
-        }
+        steps.take_back(step)?;
     }
-    let touched = journal.steps.iter().map(|step| parent(target(step)).to_owned()).collect();
+    let touched = journal.steps.iter().map(|step| parent(step.target()).to_owned()).collect();
     sync_folders(root, journal, touched)?;
     root.remove_file_if_there(BASELINE_NEXT)?;
     trash::close(root, journal)?;
     Ok(())
-}
-
-fn put_back(root: &Root, kept: &str, path: &Path) -> Result<(), FsError> {
-    if root.stat(kept)?.is_none() {
-        return Ok(());
-    }
-    if root.stat(path)?.is_none() {
-        if let Some(parent) = path.parent() {
-            root.create_dir_all(parent)?;
-        }
-        root.place(kept, path)
-    } else if root.same_file(kept, path)? {
-        root.remove_file_if_there(kept)
-    } else {
-        Ok(())
-    }
-}
-
-/// What a step changes.
-fn target(step: &Step) -> &str {
-    match step {
-        Step::Remove { path, .. } | Step::Link { path, .. } | Step::Put { path, .. } => {
-            path.as_str()
-        }
-        Step::Clear { path, .. }
-        | Step::Prune { path }
-        | Step::MakeDir { path, .. }
-        | Step::Restore { path, .. } => path,
-    }
-}
-
-fn changed_meanwhile(path: &str) -> Fault {
-    let what = format!("`{path}` changed while ModSync worked");
-    let hint = "A file changed while ModSync worked; close what writes there.";
-    Fault::new(FaultKind::FolderChanged, what, hint)
-}
-
-/// A file that cannot be taken away is, as far as we can know, in use.
-fn refused(e: FsError, path: &Path) -> Fault {
-    if e.kind() != FaultKind::FileInUse {
-        return e.into();
-    }
-    let what = format!("could not replace `{}`: the file is in use", path.display());
-    Fault::new(FaultKind::FileInUse, what, hint(FaultKind::FileInUse))
 }

@@ -10,6 +10,8 @@
 #[cfg_attr(windows, path = "fs/windows.rs")]
 mod platform;
 
+mod error;
+
 #[cfg(debug_assertions)]
 pub mod faults;
 
@@ -26,9 +28,11 @@ use cap_std::fs::{Dir, Metadata, OpenOptions};
 use serde::{Deserialize, Serialize};
 
 use super::pace::Pace;
-use crate::model::fault::{Fault, FaultKind};
+use crate::model::fault::FaultKind;
 use crate::model::path::{OWN_FOLDER, RelPath};
 
+pub use error::{FsError, hint};
+use error::{LinkInTheWay, OtherDisk, is_absent};
 pub use platform::{read_exact_at, write_all_at};
 
 /// A folder opened once; every path is relative to it.
@@ -65,28 +69,6 @@ pub struct Stat {
 /// A kernel's lock on a file. It falls when this is dropped, or with the process.
 #[derive(Debug)]
 pub struct Lock(#[allow(dead_code)] File);
-
-/// A failed operation on a file.
-#[derive(Debug, thiserror::Error)]
-#[error("could not {verb} `{}`: {}", path.display(), cause(source))]
-pub struct FsError {
-    pub verb: &'static str,
-    pub path: PathBuf,
-    #[source]
-    pub source: io::Error,
-}
-
-/// The error inside an [`FsError`] when a link stands in the way.
-#[derive(Debug, thiserror::Error)]
-#[error("`{0}` is a link, and ModSync does not go through links")]
-struct LinkInTheWay(String);
-
-/// The error inside an [`FsError`] when something would have to be moved to another disk.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "it lies on another disk than `{OWN_FOLDER}` beside it, and ModSync moves files within one disk only"
-)]
-struct OtherDisk;
 
 type Result<T> = std::result::Result<T, FsError>;
 
@@ -280,6 +262,37 @@ impl Root {
     pub fn place(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let to = to.as_ref();
         self.rename(from, to).map_err(|e| self.error("write", to, e.source))
+    }
+
+    /// The same where nothing stands: whether that was so. On a file system that cannot tell in one step, what is put
+    /// there in this moment is replaced.
+    pub fn place_new(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<bool> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let (to_dir, to_name) = self.parent(to).map_err(|e| self.error("reach", to, e))?;
+        match self.change(from, |dir, name| platform::rename_new(dir, name, &to_dir, to_name)) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(e) if e.kind() == ErrorKind::Unsupported => {
+                let is_free = self.stat(to)?.is_none();
+                if is_free {
+                    self.place(from, to)?;
+                }
+                Ok(is_free)
+            }
+            Err(e) => Err(self.error("write", to, e)),
+        }
+    }
+
+    /// Lets something and what stands in the place it was made for change their names in one instant; `false` on a
+    /// file system that cannot.
+    pub fn swap(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<bool> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let (to_dir, to_name) = self.parent(to).map_err(|e| self.error("reach", to, e))?;
+        match self.change(from, |dir, name| platform::swap(dir, name, &to_dir, to_name)) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
+            Err(e) => Err(self.error("write", to, e)),
+        }
     }
 
     /// Gives a file a second name.
@@ -508,11 +521,6 @@ fn open_dir_nofollow(dir: &Dir, name: &OsStr) -> io::Result<Dir> {
     })
 }
 
-/// Nothing stands there: the name or a folder above it is missing, or that is a file.
-fn is_absent(e: &io::Error) -> bool {
-    matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
 impl Stat {
     fn of(metadata: &Metadata) -> Self {
         let kind = match metadata.file_type() {
@@ -549,72 +557,6 @@ fn nanoseconds(time: std::time::SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => clamp(after.as_nanos()),
         Err(before) => -clamp(before.duration().as_nanos()),
-    }
-}
-
-#[allow(clippy::wildcard_enum_match_arm)]
-fn cause(e: &io::Error) -> String {
-    match fault_kind(e) {
-        FaultKind::DiskFull => "the disk is full".to_owned(),
-        FaultKind::FileInUse => "the file is in use".to_owned(),
-        FaultKind::AccessDenied if e.kind() == ErrorKind::ReadOnlyFilesystem => {
-            "the disk is read-only".to_owned()
-        }
-        FaultKind::AccessDenied => "access is denied".to_owned(),
-        _ => e.to_string(),
-    }
-}
-
-// Most errors of a disk have no name of their own here.
-#[allow(clippy::wildcard_enum_match_arm)]
-fn fault_kind(e: &io::Error) -> FaultKind {
-    if e.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<LinkInTheWay>) {
-        return FaultKind::LinkInTheWay;
-    }
-    if e.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<OtherDisk>) {
-        return FaultKind::OtherDisk;
-    }
-    if platform::is_in_use(e) {
-        return FaultKind::FileInUse;
-    }
-    match e.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FaultKind::DiskFull,
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => FaultKind::AccessDenied,
-        ErrorKind::ExecutableFileBusy | ErrorKind::ResourceBusy => FaultKind::FileInUse,
-        ErrorKind::CrossesDevices => FaultKind::OtherDisk,
-        ErrorKind::StaleNetworkFileHandle | ErrorKind::NotConnected => FaultKind::FolderGone,
-        _ => FaultKind::Io,
-    }
-}
-
-impl FsError {
-    pub fn kind(&self) -> FaultKind {
-        fault_kind(&self.source)
-    }
-}
-
-impl From<FsError> for Fault {
-    fn from(error: FsError) -> Self {
-        let kind = error.kind();
-        Self::new(kind, error, hint(kind))
-    }
-}
-
-/// What the user can do about a fault of the disk.
-#[allow(clippy::wildcard_enum_match_arm)]
-pub fn hint(kind: FaultKind) -> &'static str {
-    match kind {
-        FaultKind::DiskFull => "Free some space on that disk.",
-        FaultKind::FileInUse => "Close the game or whatever uses the file.",
-        FaultKind::AccessDenied => {
-            "Give yourself the right to write there, or choose another folder."
-        }
-        FaultKind::FolderGone => "Connect the disk again.",
-        FaultKind::LinkInTheWay => {
-            "Replace the link with a real folder, or name the folder it leads to in the settings."
-        }
-        FaultKind::OtherDisk => "Let all of the pack's folder lie on one disk.",
-        _ => "Look at the disk for errors.",
     }
 }
 

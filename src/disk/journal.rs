@@ -72,6 +72,21 @@ pub enum Step {
     Put { path: RelPath, from: String, looks: Installed, was: Option<Stat>, to: u32 },
 }
 
+impl Step {
+    /// The path that it changes.
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Remove { path, .. } | Self::Link { path, .. } | Self::Put { path, .. } => {
+                path.as_str()
+            }
+            Self::Clear { path, .. }
+            | Self::Prune { path }
+            | Self::MakeDir { path, .. }
+            | Self::Restore { path, .. } => path,
+        }
+    }
+}
+
 impl Journal {
     /// The folder of the trash entry.
     pub fn folder(&self) -> String {

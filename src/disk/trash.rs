@@ -93,7 +93,10 @@ pub fn restore(root: &Root, id: &str) -> Result<Option<RestoreReport>, FsError> 
         }
         let folder = parent(&path);
         root.create_dir_all(folder)?;
-        root.place(&at, &path)?;
+        if !root.place_new(&at, &path)? {
+            report.in_the_way.push(line);
+            continue;
+        }
         root.sync_dir(folder)?;
         report.restored.push(line);
     }

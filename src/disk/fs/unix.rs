@@ -140,6 +140,49 @@ where
     }
 }
 
+/// Moves a name where the other is free.
+pub(super) fn rename_new(dir: &Dir, name: &OsStr, to: &Dir, to_name: &OsStr) -> io::Result<()> {
+    rename_with(dir, name, to, to_name, Renaming::New)
+}
+
+/// Lets two names change what they name.
+pub(super) fn swap(dir: &Dir, name: &OsStr, to: &Dir, to_name: &OsStr) -> io::Result<()> {
+    rename_with(dir, name, to, to_name, Renaming::Swap)
+}
+
+#[derive(Clone, Copy)]
+enum Renaming {
+    New,
+    Swap,
+}
+
+/// <https://man7.org/linux/man-pages/man2/rename.2.html>, and `renameatx_np` of macOS. Either says in its own way that
+/// a file system cannot.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn rename_with(
+    dir: &Dir,
+    name: &OsStr,
+    to: &Dir,
+    to_name: &OsStr,
+    renaming: Renaming,
+) -> io::Result<()> {
+    use rustix::fs::{RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    let flags = match renaming {
+        Renaming::New => RenameFlags::NOREPLACE,
+        Renaming::Swap => RenameFlags::EXCHANGE,
+    };
+    renameat_with(dir, name, to, to_name, flags).map_err(|e| match e {
+        Errno::INVAL | Errno::NOSYS | Errno::NOTSUP => io::ErrorKind::Unsupported.into(),
+        e => e.into(),
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn rename_with(_: &Dir, _: &OsStr, _: &Dir, _: &OsStr, _: Renaming) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// A folder's own handle may be open for walking only, so it is opened anew for this.
 pub(super) fn sync_dir(dir: &Dir) -> io::Result<()> {
     dir.open(".")?.sync_all()

@@ -16,6 +16,8 @@ const DEEDS: &[Deed] = &[
     ("makes a file where a new one belongs", |world| makes(world, "maps/new/island.map")),
     ("makes a file where a new folder belongs", makes_in_place_of_a_folder),
     ("makes a file in a folder that goes", |world| makes(world, "maps/old/mine.txt")),
+    ("saves a file that changes as editors do", |world| saves(world, "mods/core.pak")),
+    ("saves a file that goes as editors do", |world| saves(world, "maps/old/harbour.map")),
     ("deletes a file that changes", deletes_a_file),
     ("deletes a folder of files that stay", deletes_a_folder),
 ];
@@ -24,6 +26,16 @@ fn makes(world: &World, path: &str) -> Tree {
     let made = Tree::default().with(path, noise(4_711, 5_000));
     made.write(&world.pack());
     made
+}
+
+/// Writes another file and gives it the name, so that nobody sees half of it.
+fn saves(world: &World, path: &str) -> Tree {
+    let made = noise(4_712, 5_000);
+    let (draft, file) = (world.pack().join("draft"), world.pack().join(path));
+    fs::write(&draft, &made).unwrap();
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::rename(draft, file).unwrap();
+    Tree::default().with(path, made)
 }
 
 fn makes_in_place_of_a_folder(world: &World) -> Tree {
@@ -48,29 +60,62 @@ fn whatever_a_player_does_between_two_changes_of_an_update_is_kept_and_the_rest_
     world.keep("before");
     for (number, at) in (1..).step_by(if is_nightly() { 1 } else { 5 }).enumerate() {
         let (what, deed) = DEEDS[number % DEEDS.len()];
-        world.bring_back("before");
-        let sync = match world.spawn_until(at, "sync") {
-            Ok(sync) => sync,
-            Err(ended) => {
-                ended.exits(0);
-                assert!(number > DEEDS.len(), "only {at} changes");
-                break;
-            }
+        let Some((made, context)) = does(&world, "sync", at, what, deed) else {
+            assert!(number > DEEDS.len(), "only {at} changes");
+            break;
         };
-        let made = deed(&world);
-        sync.go_on();
-        let ended = sync.end(LIMIT);
-        let context = format!("a player {what} before change {at}: {ended:?}");
-        assert!(matches!(ended.code, Some(0 | 1)), "{context}");
         world.modsync("sync").exits(0);
-        let now = world.tree();
-        for (path, bytes) in &made.0 {
-            let kept = now.0.get(path) == Some(bytes) || world.trash_has(bytes);
-            assert!(kept, "`{path}` is lost: {context}");
-        }
-        let mut of_release = now.clone();
+        let mut of_release = world.tree();
         of_release.0.retain(|path, bytes| made.0.get(path) != Some(bytes));
         assert_eq!(of_release.difference(&next_pack()), [""; 0], "{context}");
         world.modsync("verify").exits(0);
     }
+}
+
+#[test]
+fn a_file_that_is_saved_just_before_any_change_of_an_update_or_a_rollback_is_not_lost() {
+    let world = World::with(&pack());
+    world.publish(&next_pack());
+    let files = ["mods/core.pak", "maps/old/harbour.map", "maps/new/island.map"];
+    for command in ["sync", "rollback"] {
+        world.keep("before");
+        for (number, at) in (1..).step_by(if is_nightly() { 1 } else { 3 }).enumerate() {
+            let path = files[number % files.len()];
+            let what = format!("saves `{path}`");
+            if does(&world, command, at, &what, |world| saves(world, path)).is_none() {
+                assert!(number > 2 * files.len(), "only {at} changes");
+                break;
+            }
+        }
+    }
+}
+
+/// Has a player do something just before a change of a command, and finds again what they made. `None` when there is
+/// no such change.
+fn does(
+    world: &World,
+    command: &str,
+    at: u64,
+    what: &str,
+    deed: impl FnOnce(&World) -> Tree,
+) -> Option<(Tree, String)> {
+    world.bring_back("before");
+    let stopped = match world.spawn_until(at, command) {
+        Ok(stopped) => stopped,
+        Err(ended) => {
+            ended.exits(0);
+            return None;
+        }
+    };
+    let made = deed(world);
+    stopped.go_on();
+    let ended = stopped.end(LIMIT);
+    let context = format!("a player {what} before change {at} of {command}: {ended:?}");
+    assert!(matches!(ended.code, Some(0 | 1)), "{context}");
+    let now = world.tree();
+    for (path, bytes) in &made.0 {
+        let kept = now.0.get(path) == Some(bytes) || world.trash_has(bytes);
+        assert!(kept, "`{path}` is lost: {context}");
+    }
+    Some((made, context))
 }
