@@ -3,6 +3,7 @@
 
 pub mod folder;
 mod killed;
+mod saved;
 
 use std::fs;
 use std::time::{Duration, SystemTime};

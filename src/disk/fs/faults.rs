@@ -4,6 +4,7 @@
 //! `MODSYNC_FAULT=KIND:N:FOLDER`, which fails the N-th change (from 1) that the process makes in that folder.
 //! `KIND` is `kill` for a SIGKILL, `stop` for a SIGSTOP, `panic`, or an error: `enospc`, `eio`, `eacces`.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,19 @@ struct State {
     made: AtomicU64,
     /// Which change fails, and how.
     planned: Mutex<Option<(u64, Failure)>>,
+    deed: Option<Deed>,
+}
+
+/// What somebody else does just before a change, when all that precedes it was looked at.
+struct Deed {
+    before: u64,
+    does: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deed").field("before", &self.before).finish_non_exhaustive()
+    }
 }
 
 /// How a change fails.
@@ -42,6 +56,12 @@ impl Faults {
         Self(Arc::new(State { planned, ..State::default() }))
     }
 
+    /// Just before the change of this number somebody does something.
+    pub fn meanwhile(number: u64, does: impl Fn() + Send + Sync + 'static) -> Self {
+        let deed = Some(Deed { before: number, does: Box::new(does) });
+        Self(Arc::new(State { deed, ..State::default() }))
+    }
+
     /// How many changes were tried.
     pub fn changes(&self) -> u64 {
         self.0.made.load(Ordering::Relaxed)
@@ -50,6 +70,9 @@ impl Faults {
     /// Counts a change that is about to be made.
     pub(super) fn strike(&self) -> io::Result<()> {
         let number = self.0.made.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(deed) = self.0.deed.as_ref().filter(|deed| deed.before == number) {
+            (deed.does)();
+        }
         let planned = *self.0.planned.lock().unwrap_or_else(PoisonError::into_inner);
         match planned {
             Some((at, Failure::Death)) if number >= at => Err(io::Error::other("killed by a test")),

@@ -60,62 +60,29 @@ fn whatever_a_player_does_between_two_changes_of_an_update_is_kept_and_the_rest_
     world.keep("before");
     for (number, at) in (1..).step_by(if is_nightly() { 1 } else { 5 }).enumerate() {
         let (what, deed) = DEEDS[number % DEEDS.len()];
-        let Some((made, context)) = does(&world, "sync", at, what, deed) else {
-            assert!(number > DEEDS.len(), "only {at} changes");
-            break;
+        world.bring_back("before");
+        let sync = match world.spawn_until(at, "sync") {
+            Ok(sync) => sync,
+            Err(ended) => {
+                ended.exits(0);
+                assert!(number > DEEDS.len(), "only {at} changes");
+                break;
+            }
         };
+        let made = deed(&world);
+        sync.go_on();
+        let ended = sync.end(LIMIT);
+        let context = format!("a player {what} before change {at}: {ended:?}");
+        assert!(matches!(ended.code, Some(0 | 1)), "{context}");
         world.modsync("sync").exits(0);
-        let mut of_release = world.tree();
+        let now = world.tree();
+        for (path, bytes) in &made.0 {
+            let kept = now.0.get(path) == Some(bytes) || world.trash_has(bytes);
+            assert!(kept, "`{path}` is lost: {context}");
+        }
+        let mut of_release = now.clone();
         of_release.0.retain(|path, bytes| made.0.get(path) != Some(bytes));
         assert_eq!(of_release.difference(&next_pack()), [""; 0], "{context}");
         world.modsync("verify").exits(0);
     }
-}
-
-#[test]
-fn a_file_that_is_saved_just_before_any_change_of_an_update_or_a_rollback_is_not_lost() {
-    let world = World::with(&pack());
-    world.publish(&next_pack());
-    let files = ["mods/core.pak", "maps/old/harbour.map", "maps/new/island.map"];
-    for command in ["sync", "rollback"] {
-        world.keep("before");
-        for (number, at) in (1..).step_by(if is_nightly() { 1 } else { 3 }).enumerate() {
-            let path = files[number % files.len()];
-            let what = format!("saves `{path}`");
-            if does(&world, command, at, &what, |world| saves(world, path)).is_none() {
-                assert!(number > 2 * files.len(), "only {at} changes");
-                break;
-            }
-        }
-    }
-}
-
-/// Has a player do something just before a change of a command, and finds again what they made. `None` when there is
-/// no such change.
-fn does(
-    world: &World,
-    command: &str,
-    at: u64,
-    what: &str,
-    deed: impl FnOnce(&World) -> Tree,
-) -> Option<(Tree, String)> {
-    world.bring_back("before");
-    let stopped = match world.spawn_until(at, command) {
-        Ok(stopped) => stopped,
-        Err(ended) => {
-            ended.exits(0);
-            return None;
-        }
-    };
-    let made = deed(world);
-    stopped.go_on();
-    let ended = stopped.end(LIMIT);
-    let context = format!("a player {what} before change {at} of {command}: {ended:?}");
-    assert!(matches!(ended.code, Some(0 | 1)), "{context}");
-    let now = world.tree();
-    for (path, bytes) in &made.0 {
-        let kept = now.0.get(path) == Some(bytes) || world.trash_has(bytes);
-        assert!(kept, "`{path}` is lost: {context}");
-    }
-    Some((made, context))
 }
