@@ -102,19 +102,15 @@ pub fn complete(
     completion.check(&replaced, progress)?;
     let (renamed, new): (Replaced, Replaced) =
         replaced.into_iter().partition(|(entry, _)| moves.contains_key(entry));
-    let is_durable = new.len() > MANY && staging.root.sync_disk()?;
+    let sealed = completion.seal(&new)?;
     let files = new
         .into_iter()
-        .filter_map(|(entry, replaces)| {
+        .zip(sealed)
+        .filter_map(|((entry, replaces), looks)| {
             let path = manifest.entries[entry].path.clone()?;
-            Some(
-                completion
-                    .seal(entry, is_durable)
-                    .map(|looks| (path, StagedFile { from: staging.file(entry), looks, replaces })),
-            )
+            Some((path, StagedFile { from: staging.file(entry), looks, replaces }))
         })
-        .collect::<Result<_, _>>()?;
-    staging.root.sync_dir(&staging.folder)?;
+        .collect();
     let unchanged = unchanged
         .into_iter()
         .filter_map(|(entry, stat)| Some((manifest.entries[entry].path.clone()?, stat)))
@@ -193,11 +189,16 @@ impl Completion<'_> {
 
     /// Copies what is right in the live file around the pieces that arrived.
     fn fill(&self, entry: EntryIndex) -> Result<(), CompleteError> {
+        let length = self.manifest.entries[entry].length;
+        let mut blocks = self.blocks(entry, |piece| !self.plan.wanted.contains(piece)).peekable();
+        if blocks.peek().is_none() && length > 0 {
+            return Ok(());
+        }
         let error = |e| self.staging.error("write", entry, e);
         let file = self.staging.open(entry).map_err(error)?;
-        file.set_len(self.manifest.entries[entry].length).map_err(error)?;
+        file.set_len(length).map_err(error)?;
         let mut buffer = vec![0; BUFFER];
-        for (offset, size) in self.blocks(entry, |piece| !self.plan.wanted.contains(piece)) {
+        for (offset, size) in blocks {
             self.go_on()?;
             let buffer = &mut buffer[..size];
             if self.live.read_at(entry, offset, buffer).is_err() {
@@ -228,18 +229,23 @@ impl Completion<'_> {
         }
     }
 
-    /// Makes one new file durable and remembers how it looks.
-    fn seal(&self, entry: EntryIndex, is_durable: bool) -> Result<Installed, FsError> {
-        self.staging
-            .open(entry)
-            .and_then(|file| {
-                if !is_durable {
-                    file.sync_all()?;
-                }
-                Stat::of_file(&file)
-            })
-            .map(Installed::from)
-            .map_err(|e| self.staging.error("sync", entry, e))
+    /// Makes the new files durable; how they look, in the same order.
+    fn seal(&self, new: &Replaced) -> Result<Vec<Installed>, CompleteError> {
+        let looks = if new.len() > MANY && self.staging.root.sync_disk()? {
+            let all = self.staging.list()?;
+            new.keys().map(|entry| all.get(entry).copied()).collect()
+        } else {
+            let one = |&entry| self.staging.seal(entry).map(Some);
+            let looks = new.keys().map(one).collect::<Result<Vec<_>, _>>()?;
+            self.staging.root.sync_dir(&self.staging.folder)?;
+            looks
+        };
+        let right = |(entry, stat): (&EntryIndex, Option<Stat>)| {
+            stat.filter(|stat| stat.length == self.manifest.entries[*entry].length)
+                .map(Installed::from)
+                .ok_or(CompleteError::NotRight(1))
+        };
+        new.keys().zip::<Vec<_>>(looks).map(right).collect()
     }
 
     /// The files that get another path, as they look.

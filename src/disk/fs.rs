@@ -96,6 +96,19 @@ impl Root {
         Self::open(path)
     }
 
+    /// A folder of ours in it, as a root of its own: what lies there is reached in one step.
+    pub fn below(&self, path: &str) -> Result<Self> {
+        let opened = self.dir_at(Path::new(path)).and_then(|dir| dir.open_dir("."));
+        let dir = opened.map_err(|e| self.error("open", Path::new(path), e))?;
+        Ok(Self {
+            dir,
+            path: self.path.join(path),
+            pace: self.pace.clone(),
+            #[cfg(debug_assertions)]
+            faults: self.faults.clone(),
+        })
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -4,12 +4,13 @@
 //! Nothing here needs a log of what has arrived: after a crash the pieces are hashed again. Whether
 //! the content is right is for `complete` to say.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
 use super::content::Pool;
-use super::fs::{FsError, Root, read_exact_at, write_all_at};
+use super::fs::{FsError, Root, Stat, read_exact_at, write_all_at};
 use super::layout;
 use super::pace::Pace;
 use super::verify::Content;
@@ -21,6 +22,8 @@ pub struct Staging {
     pub(super) root: Arc<Root>,
     pub(super) manifest: Arc<Manifest>,
     pub(super) folder: String,
+    /// The folder itself.
+    place: Root,
     pool: Pool,
 }
 
@@ -29,14 +32,18 @@ impl Staging {
     pub fn create(root: Arc<Root>, manifest: Arc<Manifest>) -> Result<Self, FsError> {
         let folder = layout::staging(manifest.info_hash);
         root.create_dir_all(&folder)?;
-        Ok(Self { root, manifest, folder, pool: Pool::default() })
+        let place = root.below(&folder)?;
+        Ok(Self { root, manifest, folder, place, pool: Pool::default() })
     }
 
     /// Opens the staging folder if there is one.
     pub fn existing(root: Arc<Root>, manifest: Arc<Manifest>) -> Result<Option<Self>, FsError> {
         let folder = layout::staging(manifest.info_hash);
-        let there = root.stat(&folder)?.is_some();
-        Ok(there.then(|| Self { root, manifest, folder, pool: Pool::default() }))
+        if root.stat(&folder)?.is_none() {
+            return Ok(None);
+        }
+        let place = root.below(&folder)?;
+        Ok(Some(Self { root, manifest, folder, place, pool: Pool::default() }))
     }
 
     pub fn read_at(&self, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
@@ -44,12 +51,19 @@ impl Staging {
             buf.fill(0);
             return Ok(());
         }
-        read_exact_at(&*self.open_existing(entry)?, buf, offset)
+        if self.is_whole(entry, buf) {
+            return read_exact_at(&self.find(entry)?, buf, offset);
+        }
+        read_exact_at(&*self.pool.get(entry, || self.find(entry))?, buf, offset)
     }
 
     pub fn write_at(&self, entry: EntryIndex, offset: u64, buf: &[u8]) -> io::Result<()> {
         if self.is_padding(entry) {
             return Ok(());
+        }
+        if self.is_whole(entry, buf) {
+            // What is written at once is not written again.
+            return write_all_at(&self.make(entry)?, buf, offset);
         }
         write_all_at(&*self.open(entry)?, buf, offset)
     }
@@ -59,13 +73,36 @@ impl Staging {
         format!("{}/{entry}", self.folder)
     }
 
+    /// Makes one file durable; how it looks.
+    pub(super) fn seal(&self, entry: EntryIndex) -> Result<Stat, FsError> {
+        let sealed = self.open(entry).and_then(|file| {
+            file.sync_all()?;
+            Stat::of_file(&file)
+        });
+        sealed.map_err(|e| self.error("sync", entry, e))
+    }
+
+    /// How all files look.
+    pub(super) fn list(&self) -> Result<BTreeMap<EntryIndex, Stat>, FsError> {
+        let names = self.place.list("")?.into_iter();
+        Ok(names.filter_map(|(name, stat)| Some((name.to_str()?.parse().ok()?, stat))).collect())
+    }
+
     pub(super) fn open(&self, entry: EntryIndex) -> io::Result<Arc<File>> {
-        self.pool.get(entry, || self.root.open_sparse(self.file(entry)).map_err(|e| e.source))
+        self.pool.get(entry, || self.make(entry))
+    }
+
+    fn make(&self, entry: EntryIndex) -> io::Result<File> {
+        self.place.open_sparse(entry.to_string()).map_err(|e| e.source)
     }
 
     /// Opens for writing too, since the pool gives the handle to writers as well, but makes nothing.
-    fn open_existing(&self, entry: EntryIndex) -> io::Result<Arc<File>> {
-        self.pool.get(entry, || self.root.open_existing(self.file(entry)).map_err(|e| e.source))
+    fn find(&self, entry: EntryIndex) -> io::Result<File> {
+        self.place.open_existing(entry.to_string()).map_err(|e| e.source)
+    }
+
+    fn is_whole(&self, entry: EntryIndex, buf: &[u8]) -> bool {
+        self.manifest.entries.get(entry).is_some_and(|e| e.length == buf.len() as u64)
     }
 
     fn is_padding(&self, entry: EntryIndex) -> bool {

@@ -1,6 +1,7 @@
 //! The one door to the network.
 
 pub mod http;
+mod incoming;
 pub mod remote;
 mod rest;
 mod storage;

@@ -1,7 +1,7 @@
 //! [`PackStorage`]: what librqbit reads and writes, by entry number. Its path strings are never used.
 //!
-//! A piece of the new content is read from and written to staging; any other piece is read from the
-//! live folder and never written. Nothing is ever created, resized or removed for librqbit's sake.
+//! A piece of the new content is read from and written to staging, once it is whole; any other piece is read from
+//! the live folder and never written. Nothing is ever created, resized or removed for librqbit's sake.
 //!
 //! Before it begins, librqbit reads a piece of every file that it is told to have, and heeds nothing but a failure to
 //! read. What is there is for us to say, so it gets no bytes then, and a large pack is not read for nothing.
@@ -9,6 +9,7 @@
 use std::any::TypeId;
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +19,7 @@ use librqbit::storage::{BoxStorageFactory, StorageFactory, TorrentStorage};
 use librqbit::{ManagedTorrentShared, TorrentMetadata};
 use librqbit_core::lengths::ValidPieceIndex;
 
+use super::incoming::Incoming;
 use crate::disk::content::Live;
 use crate::disk::fs::FsError;
 use crate::disk::staging::Staging;
@@ -50,6 +52,7 @@ pub struct PackStorage {
     pub staging: Option<Staging>,
     /// Pieces that are read from and written to staging.
     pub staged: PieceSet,
+    incoming: Incoming,
     arrived: Arc<Arrived>,
     /// The first write that failed: librqbit stops the torrent then, and this says why.
     failure: Mutex<Option<Fault>>,
@@ -64,59 +67,94 @@ impl PackStorage {
         staged: PieceSet,
         arrived: Arc<Arrived>,
     ) -> Self {
-        let staging = Some(staging);
-        Self { manifest, live, staging, staged, arrived, failure: Mutex::default() }
+        let (staging, incoming) = (Some(staging), Incoming::default());
+        Self { manifest, live, staging, staged, incoming, arrived, failure: Mutex::default() }
     }
 
     /// Content for seeding from the live folder alone.
     pub fn seeding(manifest: Arc<Manifest>, live: Live) -> Self {
         let staged = PieceSet::none(manifest.pieces.len());
-        let (arrived, failure) = (Arc::default(), Mutex::default());
-        Self { manifest, live, staging: None, staged, arrived, failure }
+        let (incoming, arrived, failure) = (Incoming::default(), Arc::default(), Mutex::default());
+        Self { manifest, live, staging: None, staged, incoming, arrived, failure }
     }
 
     pub fn failure(&self) -> Option<Fault> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Cuts a range of an entry at piece borders and gives each part with its piece.
+    /// Cuts a range of an entry at piece borders.
     fn parts(
         &self,
         entry: usize,
         offset: u64,
         length: usize,
-        mut each: impl FnMut(usize, u64, std::ops::Range<usize>) -> io::Result<()>,
+        mut each: impl FnMut(Part) -> io::Result<()>,
     ) -> io::Result<()> {
         let start = self.manifest.entries.get(entry).ok_or(io::ErrorKind::NotFound)?.offset;
+        let piece_length = self.manifest.piece_length;
         let mut done = 0;
         while done < length {
             let at = start + offset + done as u64;
-            let piece = at / self.manifest.piece_length;
-            let left_in_piece = (piece + 1) * self.manifest.piece_length - at;
-            let size = usize::try_from(left_in_piece).unwrap_or(usize::MAX).min(length - done);
-            let piece = usize::try_from(piece).unwrap_or(usize::MAX);
-            each(piece, offset + done as u64, done..done + size)?;
+            let (piece, in_piece) = (at / piece_length, at % piece_length);
+            let size = to_usize(piece_length - in_piece).min(length - done);
+            each(Part {
+                piece: to_usize(piece),
+                in_piece: to_usize(in_piece),
+                offset: offset + done as u64,
+                range: done..done + size,
+            })?;
             done += size;
         }
         Ok(())
     }
 
     fn read(&self, entry: usize, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.parts(entry, offset, buf.len(), |piece, offset, range| match &self.staging {
-            Some(staging) if self.staged.contains(piece) => {
-                staging.read_at(entry, offset, &mut buf[range])
+        self.parts(entry, offset, buf.len(), |part| {
+            let buf = &mut buf[part.range];
+            match &self.staging {
+                Some(staging) if self.staged.contains(part.piece) => {
+                    if self.incoming.read(part.piece, part.in_piece, buf) {
+                        return Ok(());
+                    }
+                    staging.read_at(entry, part.offset, buf)
+                }
+                _ => self.live.read_at(entry, part.offset, buf),
             }
-            _ => self.live.read_at(entry, offset, &mut buf[range]),
         })
     }
 
     fn write(&self, entry: usize, offset: u64, buf: &[u8]) -> io::Result<()> {
-        self.parts(entry, offset, buf.len(), |piece, offset, range| match &self.staging {
-            Some(staging) if self.staged.contains(piece) => {
-                staging.write_at(entry, offset, &buf[range])
+        self.parts(entry, offset, buf.len(), |Part { piece, in_piece, offset, range }| {
+            let buf = &buf[range];
+            match &self.staging {
+                Some(staging) if self.staged.contains(piece) => {
+                    let size = to_usize(self.manifest.piece_size(piece));
+                    if self.incoming.write(piece, size, in_piece, buf) {
+                        return Ok(());
+                    }
+                    staging.write_at(entry, offset, buf)
+                }
+                _ => Err(io::Error::other(format!("piece {piece} was not asked for"))),
             }
-            _ => Err(io::Error::other(format!("piece {piece} was not asked for"))),
         })
+    }
+
+    /// Takes a piece that is right to where it belongs.
+    fn complete(&self, piece: usize) -> anyhow::Result<()> {
+        self.incoming.finish(piece, |bytes| self.store(piece, bytes)).transpose()?;
+        self.arrived.note(piece);
+        Ok(())
+    }
+
+    fn store(&self, piece: usize, mut bytes: &[u8]) -> anyhow::Result<()> {
+        let Some(staging) = &self.staging else { return Ok(()) };
+        for span in self.manifest.spans(piece) {
+            let (part, rest) = bytes.split_at(to_usize(span.length));
+            let written = staging.write_at(span.entry, span.offset, part);
+            written.map_err(|e| self.remember(span.entry, e))?;
+            bytes = rest;
+        }
+        Ok(())
     }
 
     fn remember(&self, entry: usize, source: io::Error) -> anyhow::Error {
@@ -128,6 +166,21 @@ impl PackStorage {
         failure.get_or_insert_with(|| error.into());
         text
     }
+}
+
+/// A part of a range that lies in one piece.
+struct Part {
+    piece: usize,
+    in_piece: usize,
+    /// In the entry.
+    offset: u64,
+    /// Of the bytes given or wanted.
+    range: Range<usize>,
+}
+
+/// No part of memory is larger than this can say.
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The handle librqbit holds.
@@ -167,8 +220,7 @@ impl TorrentStorage for Shared {
     }
 
     fn on_piece_completed(&self, piece: ValidPieceIndex) -> anyhow::Result<()> {
-        self.storage.arrived.note(piece.get() as usize);
-        Ok(())
+        self.storage.complete(piece.get() as usize)
     }
 
     /// librqbit takes it over when it has looked at it.
