@@ -114,17 +114,16 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
     }
     check_folders(root, journal.steps.iter().map(Step::target))?;
     for step in &journal.steps {
+        let stands = root.stat(step.target())?;
         let as_planned = match step {
-            Step::Remove { path, was, .. } => {
-                root.stat(path)?.is_some_and(|stat| was.looks_like(stat))
-            }
-            Step::Put { path, from, looks, was, .. } => {
-                let obstacle = root.stat(path)?.filter(|stat| stat.is_file());
+            Step::Remove { was, .. } => stands.is_some_and(|stat| was.looks_like(stat)),
+            Step::Put { from, looks, was, .. } => {
+                let obstacle = stands.filter(|stat| stat.is_file());
                 (obstacle.is_none() || obstacle == *was)
                     && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat))
             }
-            Step::Link { path, from, looks, was, .. } => {
-                let obstacle = root.stat(path)?.filter(|stat| stat.is_file());
+            Step::Link { from, looks, was, .. } => {
+                let obstacle = stands.filter(|stat| stat.is_file());
                 (obstacle.is_none() || obstacle == *was)
                     && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat))
             }
@@ -145,7 +144,7 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
             step,
             Step::Remove { .. } | Step::Clear { .. } | Step::Link { .. } | Step::Put { .. }
         );
-        if goes && root.stat(step.target())?.is_some_and(Stat::is_file) {
+        if goes && stands.is_some_and(Stat::is_file) {
             let path = Path::new(step.target());
             root.check_replaceable(path).map_err(|e| refused(e, path))?;
         }

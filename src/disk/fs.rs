@@ -154,7 +154,8 @@ impl Root {
     pub fn open_file(&self, path: impl AsRef<Path>) -> Result<File> {
         let path = path.as_ref();
         let in_one_step = names(path).is_ok().then(|| platform::file_below(&self.dir, path));
-        match in_one_step.flatten().filter(|file| file.metadata().is_ok_and(|m| m.is_file())) {
+        let is_file = |file: &File| file.metadata().is_ok_and(|m| m.is_file());
+        match in_one_step.flatten().and_then(io::Result::ok).filter(is_file) {
             Some(file) => Ok(file),
             None => self.open_with(path, OpenOptions::new().read(true)),
         }
@@ -478,8 +479,11 @@ impl Root {
             return Ok(Opened::Before(&self.dir));
         }
         let names = names(path)?;
-        if let Some(dir) = platform::dir_below(&self.dir, path) {
-            return Ok(Opened::Now(dir));
+        match platform::dir_below(&self.dir, path) {
+            Some(Ok(dir)) => return Ok(Opened::Now(dir)),
+            Some(Err(e)) if e.kind() == ErrorKind::NotFound => return Err(e),
+            // Whoever walks there finds out why.
+            Some(Err(_)) | None => {}
         }
         let mut dir = Opened::Before(&self.dir);
         for name in names {

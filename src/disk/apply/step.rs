@@ -83,13 +83,18 @@ impl Steps<'_> {
                     Some(_) | None => return Err(changed_meanwhile(from.as_str())),
                 }
             }
-            Step::Put { path, from, looks, to, .. } => match root.stat(from)? {
-                Some(stat) if looks.looks_like(stat) && !self.has(from, *to)? => {
-                    self.put(path.as_ref(), from, *to)?;
+            Step::Put { path, from, looks, was, to } => {
+                if was.is_none() && self.put_new(path.as_ref(), from)? {
+                    return Ok(());
                 }
-                Some(_) => self.file_away(from, *to)?,
-                None => {}
-            },
+                match root.stat(from)? {
+                    Some(stat) if looks.looks_like(stat) && !self.has(from, *to)? => {
+                        self.put(path.as_ref(), from, *to)?;
+                    }
+                    Some(_) => self.file_away(from, *to)?,
+                    None => {}
+                }
+            }
         }
         Ok(())
     }
@@ -142,23 +147,36 @@ impl Steps<'_> {
         Ok(())
     }
 
+    /// Puts new content where nothing stands, as most of it is put; whether that was so.
+    fn put_new(self, path: &Path, from: &str) -> Result<bool, Fault> {
+        match self.root.place_new(from, path) {
+            // It was put before a crash.
+            Err(_) if self.root.stat(from)?.is_none() => Ok(true),
+            put => put.map_err(|e| refused(self.cause(e, path), path)),
+        }
+    }
+
+    /// Windows denies access to what is in use; whether it is that, only another question tells.
+    fn cause(self, error: FsError, path: &Path) -> FsError {
+        let is_in_use = |e: &FsError| e.kind() == FaultKind::FileInUse;
+        self.root.check_replaceable(path).err().filter(is_in_use).unwrap_or(error)
+    }
+
     /// Puts new content in place. What stands there has a second name in the trash already, or gets one now.
     fn put(self, path: &Path, from: &str, to: u32) -> Result<(), Fault> {
         let root = self.root;
-        // Windows denies access to what is in use; whether it is that, only another question tells.
-        let is_in_use = |e: &FsError| e.kind() == FaultKind::FileInUse;
-        let cause = |e| root.check_replaceable(path).err().filter(is_in_use).unwrap_or(e);
+        let refused = |e| refused(self.cause(e, path), path);
         for _ in 0..ATTEMPTS {
             if root.stat(path)?.is_some() && !self.has(path, to)? {
                 self.keep(path, to)?;
             }
             if root.stat(path)?.is_some() {
-                if root.swap(from, path).map_err(|e| refused(cause(e), path))? {
+                if root.swap(from, path).map_err(refused)? {
                     return Ok(self.file_away(from, to)?);
                 }
-                return root.place(from, path).map_err(|e| refused(cause(e), path));
+                return root.place(from, path).map_err(refused);
             }
-            if root.place_new(from, path).map_err(|e| refused(cause(e), path))? {
+            if root.place_new(from, path).map_err(refused)? {
                 return Ok(());
             }
         }

@@ -26,14 +26,13 @@ pub fn write_all_at(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(buf, offset)
 }
 
-/// A folder of names, opened in one step and never through a link. `None` where the system has no such step, and
-/// where it fails: who walks there finds out why.
-pub(super) fn dir_below(dir: &Dir, path: &Path) -> Option<Dir> {
-    below(dir, path, Opening::Dir).map(Dir::from_std_file)
+/// A folder of names, opened in one step and never through a link. `None` where the system has no such step.
+pub(super) fn dir_below(dir: &Dir, path: &Path) -> Option<io::Result<Dir>> {
+    below(dir, path, Opening::Dir).map(|opened| opened.map(Dir::from_std_file))
 }
 
 /// The same of whatever stands there, for reading.
-pub(super) fn file_below(dir: &Dir, path: &Path) -> Option<File> {
+pub(super) fn file_below(dir: &Dir, path: &Path) -> Option<io::Result<File>> {
     below(dir, path, Opening::File)
 }
 
@@ -45,7 +44,7 @@ enum Opening {
 
 /// <https://man7.org/linux/man-pages/man2/openat2.2.html>
 #[cfg(target_os = "linux")]
-fn below(dir: &Dir, path: &Path, opening: Opening) -> Option<File> {
+fn below(dir: &Dir, path: &Path, opening: Opening) -> Option<io::Result<File>> {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
     let opening = match opening {
         Opening::Dir => OFlags::PATH | OFlags::DIRECTORY,
@@ -53,11 +52,12 @@ fn below(dir: &Dir, path: &Path, opening: Opening) -> Option<File> {
     };
     let flags = opening | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    openat2(dir, path, flags, Mode::empty(), resolve).ok().map(File::from)
+    let opened = openat2(dir, path, flags, Mode::empty(), resolve);
+    Some(opened.map(File::from).map_err(io::Error::from))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn below(_: &Dir, _: &Path, _: Opening) -> Option<File> {
+fn below(_: &Dir, _: &Path, _: Opening) -> Option<io::Result<File>> {
     None
 }
 

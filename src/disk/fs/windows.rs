@@ -17,12 +17,12 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use super::{Root, Stat, is_absent};
 
 /// There is no one step to what lies further down.
-pub(super) fn dir_below(_: &Dir, _: &Path) -> Option<Dir> {
+pub(super) fn dir_below(_: &Dir, _: &Path) -> Option<io::Result<Dir>> {
     None
 }
 
 /// There is no one step to what lies further down.
-pub(super) fn file_below(_: &Dir, _: &Path) -> Option<File> {
+pub(super) fn file_below(_: &Dir, _: &Path) -> Option<io::Result<File>> {
     None
 }
 
