@@ -183,7 +183,7 @@ impl Stage {
         let live = Live::new(Arc::new(Root::open(&self.admin)?), Arc::clone(&manifest));
         let turn = swarm.turn_to_seed(manifest.info_hash).await;
         let all = Torrent {
-            bytes: torrent.clone(),
+            bytes: torrent.clone().into(),
             have: PieceSet::all(manifest.pieces.len()),
             unwanted: BTreeSet::new(),
             storage: Arc::new(PackStorage::seeding(manifest, live)),

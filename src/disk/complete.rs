@@ -27,6 +27,8 @@ const MANY: usize = 256;
 /// New content, all of it verified and durable. Only this can be applied.
 #[derive(Debug)]
 pub struct Staged {
+    /// Where the new content lies, below the pack's folder.
+    pub folder: String,
     /// By path, in the order they are put.
     pub files: BTreeMap<RelPath, StagedFile>,
     /// Files that need nothing but another name, by the new one.
@@ -38,8 +40,8 @@ pub struct Staged {
 /// One file ready to be put in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagedFile {
-    /// Where it lies, below the pack's folder.
-    pub from: String,
+    /// Its number names it there.
+    pub entry: EntryIndex,
     pub looks: Installed,
     /// What the plan saw in its place.
     pub replaces: Option<Stat>,
@@ -108,14 +110,15 @@ pub fn complete(
         .zip(sealed)
         .filter_map(|((entry, replaces), looks)| {
             let path = manifest.entries[entry].path.clone()?;
-            Some((path, StagedFile { from: staging.file(entry), looks, replaces }))
+            Some((path, StagedFile { entry, looks, replaces }))
         })
         .collect();
     let unchanged = unchanged
         .into_iter()
         .filter_map(|(entry, stat)| Some((manifest.entries[entry].path.clone()?, stat)))
         .collect();
-    Ok(Staged { files, moved: completion.moved(renamed)?, unchanged })
+    let folder = staging.folder.clone();
+    Ok(Staged { folder, files, moved: completion.moved(renamed)?, unchanged })
 }
 
 struct Completion<'a> {

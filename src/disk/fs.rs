@@ -17,7 +17,7 @@ pub mod faults;
 
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::ops::Deref;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
@@ -204,10 +204,8 @@ impl Root {
     /// Reads a whole file of at most `limit` bytes; `None` when it is not there.
     pub fn read(&self, path: impl AsRef<Path>, limit: u64) -> Result<Option<Vec<u8>>> {
         let path = path.as_ref();
-        if self.stat(path)?.is_none() {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
+        let Some(stat) = self.stat(path)? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(usize::try_from(stat.length.min(limit)).unwrap_or(0));
         self.open_file(path)?
             .take(limit + 1)
             .read_to_end(&mut bytes)
@@ -221,17 +219,27 @@ impl Root {
 
     /// Replaces a whole file so that a crash leaves the old bytes or the new ones.
     pub fn write_atomic(&self, path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+        self.write_atomic_with(path, |file| file.write_all(bytes))
+    }
+
+    /// The same with what `write` writes.
+    pub fn write_atomic_with(
+        &self,
+        path: impl AsRef<Path>,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<()> {
         let path = path.as_ref();
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
         self.remove_file_if_there(&temporary)?;
-        let mut file =
-            self.create_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
-        file.write_all(bytes)
-            .and_then(|()| file.sync_all())
+        let file = self.create_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
+        let mut buffered = BufWriter::with_capacity(1 << 16, file);
+        write(&mut buffered)
+            .and_then(|()| buffered.flush())
+            .and_then(|()| buffered.get_ref().sync_all())
             .map_err(|e| self.error("write", path, e))?;
-        drop(file);
+        drop(buffered);
         self.place(&temporary, path)?;
         self.sync_dir(path.parent().unwrap_or(Path::new("")))
     }

@@ -137,7 +137,7 @@ pub fn steps_of(plan: &Plan, staged: &Staged) -> Vec<Step> {
     }));
     steps.extend(staged.files.iter().map(|(path, file)| Step::Put {
         path: path.clone(),
-        from: file.from.clone(),
+        from: [&staged.folder, "/", &file.entry.to_string()].concat(),
         looks: file.looks,
         was: file.replaces,
         to: next(),

@@ -3,6 +3,7 @@
 //! A record is one line of header with the SHA-256 of what follows, then JSON. A record that does not
 //! fit its header is never used: it is kept beside as `*.bad` and the caller starts without it.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -64,16 +65,30 @@ pub fn load<T: DeserializeOwned>(
 
 /// Writes a record durably and in one instant.
 pub fn save<T: Serialize>(root: &Root, path: impl AsRef<Path>, value: &T) -> Result<(), FsError> {
-    root.write_atomic(path, &encode(value))
+    // Written out twice, the first time to be hashed: one of a large pack need not fit into memory.
+    let mut body = Hashed::default();
+    let written = serde_json::to_writer(&mut body, value);
+    let header = format!("{MAGIC}{}\n", hex(&body.0.finalize()));
+    root.write_atomic_with(path, |file| {
+        written?;
+        file.write_all(header.as_bytes())?;
+        Ok(serde_json::to_writer(file, value)?)
+    })
 }
 
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    // Our records are trees of strings and numbers: they cannot fail to be written as JSON, and an
-    // empty body would be read back as damaged, never as a wrong value.
-    let body = serde_json::to_vec(value).unwrap_or_default();
-    let mut bytes = format!("{MAGIC}{}\n", hex(&Sha256::digest(&body))).into_bytes();
-    bytes.extend(body);
-    bytes
+/// Hashes what is written.
+#[derive(Default)]
+struct Hashed(Sha256);
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {

@@ -115,42 +115,26 @@ pub(super) fn has_room(root: &Root, path: &str) -> Result<bool, FsError> {
 }
 
 /// Deletes what has been there for `age`, then the oldest until no more than `size` bytes are left. The second rule
-/// spares the entry of the change that was made `just_now`, and the one with which the installed release can be taken
-/// back: which is the newest is not for a clock to say that may have been wrong.
+/// spares the newest, and what the caller names: which is the newest is not for a clock to say that may have been wrong.
 pub fn expire(
     root: &Root,
-    just_now: Option<&str>,
+    spared: &[&str],
     age: Duration,
     size: u64,
     now: SystemTime,
 ) -> Result<(), FsError> {
     drop_unused(root)?;
-    let baseline = record::peek::<Baseline>(root, BASELINE)?;
-    let undo = baseline.and_then(|baseline| baseline.applied_as);
-    let records = records(root)?;
-    let ages = Ages::look(root, records.iter().map(|journal| journal.id.as_str()), now)?;
-    let mut entries = Vec::new();
-    for journal in records {
-        if ages.of(&journal.id) >= age {
-            root.remove_tree(journal.folder())?;
-        } else {
-            let bytes: u64 = kept(root, &journal)?.iter().map(|file| file.length).sum();
-            entries.push((journal, bytes));
+    let mut entries = sizes(root)?;
+    let ages = Ages::look(root, entries.iter().map(|entry| entry.id.as_str()), now)?;
+    let newest = entries.last().map(|entry| entry.id.clone());
+    let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
+    entries.sort_by_key(|entry| Reverse(ages.of(&entry.id)));
+    for Size { id, bytes, .. } in entries {
+        let is_spared = spared.contains(&id.as_str()) || newest.as_ref() == Some(&id);
+        if ages.of(&id) >= age || (total > size && !is_spared) {
+            root.remove_tree(format!("{TRASH}/{id}"))?;
+            total -= bytes;
         }
-    }
-    let mut total: u64 = entries.iter().map(|(_, bytes)| bytes).sum();
-    let newest = entries.last().map(|(journal, _)| journal.id.clone());
-    entries.sort_by_key(|(journal, _)| Reverse(ages.of(&journal.id)));
-    for (journal, bytes) in entries {
-        if total <= size {
-            break;
-        }
-        let is_spared = |id: Option<&str>| id == Some(journal.id.as_str());
-        if [just_now, undo.as_deref(), newest.as_deref()].into_iter().any(is_spared) {
-            continue;
-        }
-        root.remove_tree(journal.folder())?;
-        total -= bytes;
     }
     Ok(())
 }
@@ -189,8 +173,7 @@ pub(super) fn close(root: &Root, journal: &Journal) -> Result<(), FsError> {
 
 /// Removes entries that a crash left before their change began: they hold no files.
 fn drop_unused(root: &Root) -> Result<(), FsError> {
-    for (name, _) in root.list(TRASH)? {
-        let Some(id) = name.to_str() else { continue };
+    for id in ids(root)? {
         let folder = format!("{TRASH}/{id}");
         let names = root.list(&folder)?;
         if names.iter().all(|(name, _)| name == "baseline" || name == "baseline.tmp") {
@@ -209,14 +192,35 @@ fn drop_if_empty(root: &Root, journal: &Journal) -> Result<(), FsError> {
     Ok(())
 }
 
+/// How much an entry holds.
+struct Size {
+    when: SystemTime,
+    id: String,
+    bytes: u64,
+}
+
+/// The same of all entries, the oldest first. One record at a time is in memory: each may name very many files.
+fn sizes(root: &Root) -> Result<Vec<Size>, FsError> {
+    let mut sizes = Vec::new();
+    for id in ids(root)? {
+        if let Some(journal) = record_of(root, &id)?.filter(|journal| journal.id == id) {
+            let bytes = kept(root, &journal)?.iter().map(|file| file.length).sum();
+            sizes.push(Size { when: journal.when, id, bytes });
+        }
+    }
+    sizes.sort_by(|a, b| (a.when, &a.id).cmp(&(b.when, &b.id)));
+    Ok(sizes)
+}
+
+fn ids(root: &Root) -> Result<impl Iterator<Item = String>, FsError> {
+    Ok(root.list(TRASH)?.into_iter().filter_map(|(name, _)| name.into_string().ok()))
+}
+
 /// The records of all entries, the oldest first.
 fn records(root: &Root) -> Result<Vec<Journal>, FsError> {
     let mut records = Vec::new();
-    for (name, _) in root.list(TRASH)? {
-        let Some(id) = name.to_str() else { continue };
-        if let Some(journal) = record_of(root, id)?.filter(|journal| journal.id == id) {
-            records.push(journal);
-        }
+    for id in ids(root)? {
+        records.extend(record_of(root, &id)?.filter(|journal| journal.id == id));
     }
     records.sort_by(|a, b| (a.when, &a.id).cmp(&(b.when, &b.id)));
     Ok(records)

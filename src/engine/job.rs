@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::disk::complete::Staged;
 use crate::disk::layout::Marker;
 use crate::disk::plan::Plan;
@@ -64,12 +66,18 @@ pub struct Planned {
     pub plan: Plan,
     pub manifest: Arc<Manifest>,
     /// The `.torrent`.
-    pub torrent: Vec<u8>,
+    pub torrent: Bytes,
     /// Where on this machine pieces lie that the folder lacks.
     pub elsewhere: Recipes,
-    pub report: PlanReport,
     /// Pieces that came since the plan was made: a fetch that is tried again leaves them out.
     pub arrived: Arc<Arrived>,
+}
+
+impl Planned {
+    /// What it would do, in words for people. Of a large pack it is large.
+    pub fn report(&self) -> PlanReport {
+        self.plan.report(&self.manifest)
+    }
 }
 
 /// New content, ready to be applied.

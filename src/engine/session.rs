@@ -153,7 +153,7 @@ impl Given {
         // Those who are named have all of it. Transmission does not serve an address again that it once saw
         // complete, so who may need a repair one day does not show itself there.
         let peers = Vec::new();
-        let torrent = Torrent { bytes, have, unwanted: lacking, storage, peers };
+        let torrent = Torrent { bytes: bytes.into(), have, unwanted: lacking, storage, peers };
         Ok(Some(self.swarm.add(turn, torrent).await?))
     }
 }

@@ -8,6 +8,8 @@
 use std::borrow::Borrow;
 use std::fmt;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
@@ -48,10 +50,11 @@ pub enum PathError {
     OwnFolder,
 }
 
-/// A relative path of a pack: components joined by `/`, each one legal on every platform.
+/// A relative path of a pack: components joined by `/`, each one legal on every platform. A plan, its steps and its
+/// report name each path again, so they share the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct RelPath(String);
+pub struct RelPath(Arc<str>);
 
 impl RelPath {
     /// Checks a path written with `/` between its components.
@@ -85,7 +88,7 @@ impl RelPath {
         if depth == 0 {
             return Err(PathError::Empty);
         }
-        Ok(Self(joined))
+        Ok(Self(joined.into()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -240,7 +243,7 @@ impl TryFrom<String> for RelPath {
 
 impl From<RelPath> for String {
     fn from(path: RelPath) -> Self {
-        path.0
+        path.0.as_ref().to_owned()
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::Bytes;
 use librqbit::api::TorrentIdOrHash;
 use librqbit::dht::{DhtPersistenceConfig, Id20};
 use librqbit::limits::LimitsConfig;
@@ -133,7 +134,7 @@ impl From<SwarmError> for Fault {
 #[derive(Debug)]
 pub struct Torrent {
     /// The `.torrent`, accepted by our own parser.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Pieces that need not be fetched.
     pub have: PieceSet,
     /// Entries whose pieces are not wanted for their own sake.

@@ -206,7 +206,7 @@ fn the_trash_gives_back_what_nothing_stands_in_the_way_of_and_expires_by_age_and
 
     let (day, now) = (Duration::from_hours(24), SystemTime::now());
     let left_after = |days: u32| {
-        trash::expire(&folder.root, None, 30 * day, 0, now + day * days).unwrap();
+        trash::expire(&folder.root, &[], 30 * day, 0, now + day * days).unwrap();
         trash::list(&folder.root).unwrap().len()
     };
     let left: Vec<_> = (0..=30).map(left_after).collect();
@@ -225,11 +225,11 @@ fn what_an_update_displaced_is_spared_though_the_clock_was_ahead_before_it() {
     folder.root.create_dir_all(place(later)).unwrap();
     record::save(&folder.root, place("later/record"), &record).unwrap();
     fs::write(folder.path().join(place("later/0")), b"old").unwrap();
-    let expire = |just_now| {
-        trash::expire(&folder.root, just_now, ahead, 0, SystemTime::now()).unwrap();
+    let expire = |just_now: &str| {
+        trash::expire(&folder.root, &[just_now], ahead, 0, SystemTime::now()).unwrap();
         trash::list(&folder.root).unwrap().into_iter().map(|entry| entry.id).collect::<Vec<_>>()
     };
-    assert_eq!(expire(Some(&entry.id)), [later, &entry.id], "one is the newest by its record");
+    assert_eq!(expire(&entry.id), [later, &entry.id], "one is the newest by its record");
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn a_clock_that_jumps_by_years_empties_no_trash() {
     let folder = Folder::with_old_release().updated();
     let (day, now) = (Duration::from_hours(24), SystemTime::now());
     let look = |at| {
-        trash::expire(&folder.root, None, 30 * day, u64::MAX, at).unwrap();
+        trash::expire(&folder.root, &[], 30 * day, u64::MAX, at).unwrap();
         trash::list(&folder.root).unwrap().len()
     };
     let years = 3_653 * day;

@@ -208,7 +208,8 @@ impl Place {
     ) -> Joined {
         let bytes = self.torrent.clone();
         let turn = swarm.turn_to_fetch(self.manifest.info_hash).await;
-        let torrent = Torrent { bytes, have, unwanted: BTreeSet::new(), storage, peers };
+        let torrent =
+            Torrent { bytes: bytes.into(), have, unwanted: BTreeSet::new(), storage, peers };
         swarm.add(&turn, torrent).await.unwrap()
     }
 }

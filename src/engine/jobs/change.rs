@@ -117,7 +117,8 @@ fn found(baseline: Option<Baseline>, marker: Option<Marker>) -> Found {
 pub(super) fn empty_trash(context: &Context) -> Result<Option<InTrash>, Fault> {
     let Some(known) = context.facts.known_marker() else { return Ok(None) };
     let folder = layout::lock(&context.config.folder, Some(known))?;
-    expire_trash(context, &folder.root, None);
+    let undo = baseline::peek(&folder.root)?.and_then(|baseline| baseline.applied_as);
+    expire_trash(context, &folder.root, &[&undo.unwrap_or_default()]);
     Ok(still_in_trash(context, &folder.root, None))
 }
 
@@ -178,12 +179,14 @@ pub(super) fn apply_update(
     if let Some(outcome) = carry_out(context, root, &journal, Some(&next))? {
         return Ok(outcome);
     }
-    forget_old_torrents(root, &next)?;
-    expire_trash(context, root, Some(&journal.id));
     let report = ApplyReport {
         downloaded_bytes: fetched.downloaded,
         ..report_of(&journal).ok_or_else(|| Fault::bug("an update without a release"))?
     };
+    // It is read again, with those before it.
+    let Journal { id, .. } = journal;
+    forget_old_torrents(root, &next)?;
+    expire_trash(context, root, &[&id, next.applied_as.as_deref().unwrap_or_default()]);
     let in_trash = in_trash(context, root, Some(&next), None)?;
     Ok(Outcome::Applied { report, marker: folder.marker.clone(), in_trash })
 }
@@ -238,10 +241,10 @@ fn forget_old_torrents(root: &Root, baseline: &Baseline) -> Result<(), Fault> {
 }
 
 /// The trash is emptied beside other work; that it could not be is no reason to fail that.
-fn expire_trash(context: &Context, root: &Root, just_now: Option<&str>) {
+fn expire_trash(context: &Context, root: &Root, spared: &[&str]) {
     let Policy { trash_age, trash_size, .. } = context.config.policy;
     let now = SystemTime::now();
-    if let Err(error) = trash::expire(root, just_now, trash_age, trash_size, now) {
+    if let Err(error) = trash::expire(root, spared, trash_age, trash_size, now) {
         tracing::warn!(pack = context.config.name, "could not empty the trash: {error}");
     }
 }
@@ -293,7 +296,8 @@ pub(super) fn clean(
     if let Some(outcome) = carry_out(context, &folder.root, &journal, None)? {
         return Ok(outcome);
     }
-    expire_trash(context, &folder.root, Some(&id));
+    let undo = baseline::peek(&folder.root)?.and_then(|baseline| baseline.applied_as);
+    expire_trash(context, &folder.root, &[&id, &undo.unwrap_or_default()]);
     let in_trash = still_in_trash(context, &folder.root, Some(id.clone()));
     Ok(Outcome::Cleaned { report: CleanReport { dry_run, moved, trash: Some(id) }, in_trash })
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Context, read_torrent, torrent_of};
 use crate::disk::baseline::{self, Baseline};
 use crate::disk::fs::Root;
@@ -14,7 +16,7 @@ use crate::model::fault::Fault;
 use crate::model::manifest::{Manifest, PieceSet};
 use crate::model::pack::PackConfig;
 use crate::model::release::Release;
-use crate::model::report::{Problem, ProblemKind, VerifyReport};
+use crate::model::report::{PlanReport, Problem, ProblemKind, VerifyReport};
 use crate::model::snapshot::Unit;
 
 /// Looks at the folder and plans. Nothing is changed.
@@ -54,7 +56,7 @@ fn plan_for(
     release: Release,
     look: Look,
 ) -> Result<Planned, Fault> {
-    let torrent = torrent_of(context, root.as_deref(), &release)?;
+    let torrent = Bytes::from(torrent_of(context, root.as_deref(), &release)?);
     let manifest = Arc::new(read_torrent(&torrent)?);
     context.progress.set(0, manifest.stream_length, Unit::Bytes);
     root.iter().for_each(|root| root.set_pace(context.pace));
@@ -82,9 +84,8 @@ fn plan_for(
         baseline: baseline.as_ref(),
         policy: &context.config.policy,
     });
-    let report = plan.report(&manifest);
     let elsewhere = scan.elsewhere;
-    Ok(Planned { plan, manifest, torrent, elsewhere, report, arrived: Arc::default() })
+    Ok(Planned { plan, manifest, torrent, elsewhere, arrived: Arc::default() })
 }
 
 /// Pieces of a release that lie in files that look as they were installed, and are the same there.
@@ -121,12 +122,13 @@ pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fau
             Some(Problem { path, kind })
         })
         .collect();
+    let PlanReport { kept, extra, .. } = planned.report();
     let report = VerifyReport {
         release: plan.release.clone(),
         files: plan.release.files,
         problems,
-        kept: planned.report.kept.clone(),
-        extra: planned.report.extra.clone(),
+        kept,
+        extra,
         bad_bytes: plan.wanted.iter().map(|piece| planned.manifest.piece_size(piece)).sum(),
         repaired: None,
     };

@@ -247,7 +247,7 @@ impl Machine {
     }
 
     fn scanned(&mut self, errand: Errand, planned: Arc<Planned>, now: Now) -> Effects {
-        let report = &planned.report;
+        let report = planned.report();
         self.facts.extras = Some(report.extra.len() as u64);
         if errand.goal == Goal::Look {
             return remember(self.finish(errand, Ok(Answer::Done), now));
@@ -265,7 +265,7 @@ impl Machine {
         }
         let mut effects = vec![Effect::Remember];
         if errand.goal == Goal::Plan {
-            effects.extend(self.finish(errand, Ok(Answer::Planned(report.clone())), now));
+            effects.extend(self.finish(errand, Ok(Answer::Planned(report)), now));
             return effects;
         }
         let follows = matches!(errand.goal, Goal::Follow { .. });
@@ -281,7 +281,7 @@ impl Machine {
             Goal::Update { approve, .. } if approve.covers(&report.id, was_shown));
         let installed = self.facts.installed.as_ref().map(|r| r.digest);
         effects.extend(match guard {
-            Some(fault) if !is_approved => self.ask(errand, fault, Some(report.clone()), now),
+            Some(fault) if !is_approved => self.ask(errand, fault, Some(report), now),
             _ if planned.plan.is_empty() && installed == Some(report.release.digest) => {
                 self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now)
             }

@@ -238,13 +238,11 @@ pub fn planned(number: u8, guard: Option<Fault>) -> Arc<Planned> {
     };
     let mut plan = plan(given);
     plan.guard = guard;
-    let report = plan.report(&manifest);
     Arc::new(Planned {
         plan,
         manifest,
-        torrent,
+        torrent: torrent.into(),
         elsewhere: scan.elsewhere,
-        report,
         arrived: Arc::default(),
     })
 }
@@ -273,7 +271,7 @@ pub fn verified(problems: usize) -> Result<Outcome, Fault> {
 
 pub fn fetched() -> Result<Outcome, Fault> {
     let (files, unchanged) = (BTreeMap::new(), BTreeMap::new());
-    let staged = Staged { files, moved: BTreeMap::new(), unchanged };
+    let staged = Staged { folder: String::new(), files, moved: BTreeMap::new(), unchanged };
     Ok(Outcome::Fetched(Fetched { staged, downloaded: 5, marker: marker() }))
 }
 
