@@ -16,7 +16,7 @@ use super::record::Loaded;
 use super::trash;
 use super::verify::Cancel;
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::path::{ancestors, parent};
+use crate::model::path::{ancestors, parent, with_ancestors};
 
 /// How an apply ended without failing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -283,8 +283,11 @@ fn take(root: &Root, journal: &Journal, step: &Step) -> Result<(), Fault> {
             }
         }
         Step::Prune { path } => {
-            // An empty folder that cannot be removed is no reason to stop half-way.
+            // An empty folder that cannot be removed is no reason to stop half-way, unless it is in the way.
             if let Err(error) = root.remove_dir_if_empty(path) {
+                if comes_back_to(journal, path) {
+                    return Err(refused(error, Path::new(path)));
+                }
                 tracing::debug!("an empty folder stays: {error}");
             }
         }
@@ -338,6 +341,19 @@ fn put(root: &Root, journal: &Journal, path: &Path, from: &str, to: u32) -> Resu
     let cause = |e| root.check_replaceable(path).err().filter(is_in_use).unwrap_or(e);
     root.place(from, path).map_err(|e| refused(cause(e), path))?;
     Ok(())
+}
+
+/// Whether something comes out of the trash to the place of a folder, or of one that it lies in.
+fn comes_back_to(journal: &Journal, folder: &str) -> bool {
+    journal.steps.iter().any(|step| match step {
+        Step::Restore { path, .. } => with_ancestors(folder).any(|folder| folder == path),
+        Step::Remove { .. }
+        | Step::Clear { .. }
+        | Step::Prune { .. }
+        | Step::MakeDir { .. }
+        | Step::Link { .. }
+        | Step::Put { .. } => false,
+    })
 }
 
 /// Makes a folder and those it lies in. A file or link in their place goes to the trash.

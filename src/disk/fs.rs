@@ -29,7 +29,8 @@ use super::pace::Pace;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::path::{OWN_FOLDER, RelPath};
 
-pub use platform::{read_exact_at, write_all_at};
+pub use platform::read_exact_at;
+use platform::write_all_at;
 
 /// A folder opened once; every path is relative to it.
 #[derive(Debug)]
@@ -230,10 +231,9 @@ impl Root {
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
         self.remove_file_if_there(&temporary)?;
-        let mut file =
-            self.create_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
-        file.write_all(bytes)
-            .and_then(|()| file.sync_all())
+        let file = self.create_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
+        self.write_at(&file, bytes, 0)
+            .and_then(|()| self.sync_file(&file))
             .map_err(|e| self.error("write", path, e))?;
         drop(file);
         self.place(&temporary, path)?;
@@ -250,6 +250,18 @@ impl Root {
         file.write_all(bytes).map_err(|e| self.error("write", Path::new(path), e))?;
         drop(file);
         self.place(&temporary, path)
+    }
+
+    /// Writes into an open file of the folder.
+    pub(super) fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.strike_at_write(|| drop(write_all_at(file, &bytes[..bytes.len() / 2], offset)))?;
+        write_all_at(file, bytes, offset)
+    }
+
+    /// Makes the content of an open file of the folder durable.
+    pub(super) fn sync_file(&self, file: &File) -> io::Result<()> {
+        self.strike_at_write(|| {})?;
+        file.sync_all()
     }
 
     /// Makes a folder and the folders it lies in; each new one is durable before it is used.
@@ -430,9 +442,21 @@ impl Root {
         self.faults.strike()
     }
 
+    /// The same for what is written into files, of which `half` may be there all the same.
+    #[cfg(debug_assertions)]
+    fn strike_at_write(&self, half: impl FnOnce()) -> io::Result<()> {
+        self.faults.strike_at_write(half)
+    }
+
     #[cfg(not(debug_assertions))]
     #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
     fn strike(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(not(debug_assertions))]
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
+    fn strike_at_write(&self, _: impl FnOnce()) -> io::Result<()> {
         Ok(())
     }
 

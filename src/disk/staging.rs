@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::content::Pool;
-use super::fs::{FsError, Root, read_exact_at, write_all_at};
+use super::fs::{FsError, Root, read_exact_at};
 use super::layout;
 use super::pace::Pace;
 use super::verify::Content;
@@ -51,7 +51,7 @@ impl Staging {
         if self.is_padding(entry) {
             return Ok(());
         }
-        write_all_at(&*self.open(entry)?, buf, offset)
+        self.root.write_at(&*self.open(entry)?, buf, offset)
     }
 
     /// Where an entry's new content lies, below the pack's folder.
