@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::baseline::Installed;
 use super::content::{Live, Pool};
-use super::fs::{FsError, Stat, read_exact_at, write_all_at};
+use super::fs::{FsError, Stat, read_exact_at};
 use super::pace::Pace;
 use super::plan::{Action, Plan};
 use super::staging::Staging;
@@ -207,7 +207,7 @@ impl Completion<'_> {
             if self.live.read_at(entry, offset, buffer).is_err() {
                 return Err(CompleteError::NotRight(1));
             }
-            write_all_at(&file, buffer, offset).map_err(error)?;
+            self.staging.root.write_at(&file, buffer, offset).map_err(error)?;
         }
         Ok(())
     }

@@ -33,7 +33,8 @@ use crate::model::path::{OWN_FOLDER, RelPath};
 
 pub use error::{FsError, hint};
 use error::{LinkInTheWay, OtherDisk, is_absent};
-pub use platform::{read_exact_at, write_all_at};
+pub use platform::read_exact_at;
+use platform::write_all_at;
 
 /// A folder opened once; every path is relative to it.
 #[derive(Debug)]
@@ -234,12 +235,12 @@ impl Root {
         let temporary = PathBuf::from(temporary);
         self.remove_file_if_there(&temporary)?;
         let file = self.create_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
-        let mut buffered = BufWriter::with_capacity(1 << 16, file);
-        write(&mut buffered)
-            .and_then(|()| buffered.flush())
-            .and_then(|()| buffered.get_ref().sync_all())
+        let mut writing = BufWriter::with_capacity(1 << 16, Writing { root: self, file, at: 0 });
+        write(&mut writing)
+            .and_then(|()| writing.flush())
+            .and_then(|()| self.sync_file(&writing.get_ref().file))
             .map_err(|e| self.error("write", path, e))?;
-        drop(buffered);
+        drop(writing);
         self.place(&temporary, path)?;
         self.sync_dir(path.parent().unwrap_or(Path::new("")))
     }
@@ -254,6 +255,18 @@ impl Root {
         file.write_all(bytes).map_err(|e| self.error("write", Path::new(path), e))?;
         drop(file);
         self.place(&temporary, path)
+    }
+
+    /// Writes into an open file of the folder.
+    pub(super) fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.strike_at_write(|| drop(write_all_at(file, &bytes[..bytes.len() / 2], offset)))?;
+        write_all_at(file, bytes, offset)
+    }
+
+    /// Makes the content of an open file of the folder durable.
+    pub(super) fn sync_file(&self, file: &File) -> io::Result<()> {
+        self.strike_at_write(|| {})?;
+        file.sync_all()
     }
 
     /// Makes a folder and the folders it lies in; each new one is durable before it is used.
@@ -465,9 +478,21 @@ impl Root {
         self.faults.strike()
     }
 
+    /// The same for what is written into files, of which `half` may be there all the same.
+    #[cfg(debug_assertions)]
+    fn strike_at_write(&self, half: impl FnOnce()) -> io::Result<()> {
+        self.faults.strike_at_write(half)
+    }
+
     #[cfg(not(debug_assertions))]
     #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
     fn strike(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(not(debug_assertions))]
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
+    fn strike_at_write(&self, _: impl FnOnce()) -> io::Result<()> {
         Ok(())
     }
 
@@ -520,6 +545,25 @@ impl Deref for Opened<'_> {
             Self::Before(dir) => dir,
             Self::Now(dir) => dir,
         }
+    }
+}
+
+/// A new file of a root, written from its beginning.
+struct Writing<'r> {
+    root: &'r Root,
+    file: File,
+    at: u64,
+}
+
+impl Write for Writing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.root.write_at(&self.file, bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

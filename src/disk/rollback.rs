@@ -26,6 +26,10 @@ pub struct Given<'a> {
 /// The steps, and the baseline that holds after them. `None` when the trash no longer has all files.
 pub fn rollback(given: &Given<'_>) -> Result<Option<(Vec<Step>, Baseline)>, FsError> {
     let mut next = numbers();
+    // A folder that a release has there by now is no edit.
+    let stays = |path: &RelPath, now: Option<Stat>| {
+        now.is_some_and(|stat| stat.is_file() && (given.stays)(path, stat))
+    };
     let (mut removes, mut clears) = (Vec::new(), Vec::new());
     let (mut restores, mut puts) = (Vec::new(), Vec::new());
     for step in &given.done.steps {
@@ -34,14 +38,13 @@ pub fn rollback(given: &Given<'_>) -> Result<Option<(Vec<Step>, Baseline)>, FsEr
                 if (given.look)(&given.done.kept(*to))?.is_none() =>
             {
                 let now = (given.look)(path.as_str())?;
-                let stays = now.is_some_and(|stat| (given.stays)(path, stat));
                 // What was edited since is the user's and stays as an extra.
                 let was = given
                     .current
                     .files
                     .get(path)
                     .filter(|was| now.is_some_and(|n| was.looks_like(n)));
-                if let (Some(was), false) = (was, stays) {
+                if let (Some(was), false) = (was, stays(path, now)) {
                     removes
                         .push((path, Step::Remove { path: path.clone(), was: *was, to: next() }));
                 }
@@ -50,7 +53,7 @@ pub fn rollback(given: &Given<'_>) -> Result<Option<(Vec<Step>, Baseline)>, FsEr
             | Step::Link { path, to, .. }
             | Step::Remove { path, to, .. } => {
                 let now = (given.look)(path.as_str())?;
-                if now.is_some_and(|stat| (given.stays)(path, stat)) {
+                if stays(path, now) {
                     continue;
                 }
                 let from = given.done.kept(*to);

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::content::Pool;
-use super::fs::{FsError, Root, Stat, read_exact_at, write_all_at};
+use super::fs::{FsError, Root, Stat, read_exact_at};
 use super::layout;
 use super::pace::Pace;
 use super::verify::Content;
@@ -63,9 +63,9 @@ impl Staging {
         }
         if self.is_whole(entry, buf) {
             // What is written at once is not written again.
-            return write_all_at(&self.make(entry)?, buf, offset);
+            return self.place.write_at(&self.make(entry)?, buf, offset);
         }
-        write_all_at(&*self.open(entry)?, buf, offset)
+        self.place.write_at(&*self.open(entry)?, buf, offset)
     }
 
     /// Where an entry's new content lies, below the pack's folder.
@@ -76,7 +76,7 @@ impl Staging {
     /// Makes one file durable; how it looks.
     pub(super) fn seal(&self, entry: EntryIndex) -> Result<Stat, FsError> {
         let sealed = self.open(entry).and_then(|file| {
-            file.sync_all()?;
+            self.place.sync_file(&file)?;
             Stat::of_file(&file)
         });
         sealed.map_err(|e| self.error("sync", entry, e))

@@ -183,10 +183,10 @@ fn drop_unused(root: &Root) -> Result<(), FsError> {
     Ok(())
 }
 
-/// An entry without files is of use only while it can be rolled back.
+/// An entry without files is of use only while a baseline may name it: should another change get its name, a
+/// rollback would take back that one.
 fn drop_if_empty(root: &Root, journal: &Journal) -> Result<(), FsError> {
-    let can_go_back = root.stat(format!("{}/baseline", journal.folder()))?.is_some();
-    if !can_go_back && kept(root, journal)?.is_empty() {
+    if !journal.new_baseline && kept(root, journal)?.is_empty() {
         root.remove_tree(journal.folder())?;
     }
     Ok(())

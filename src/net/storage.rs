@@ -10,8 +10,9 @@ use std::any::TypeId;
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::anyhow;
 use librqbit::storage::filesystem::FilesystemStorageFactory;
@@ -79,7 +80,7 @@ impl PackStorage {
     }
 
     pub fn failure(&self) -> Option<Fault> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock_failure().clone()
     }
 
     /// Cuts a range of an entry at piece borders.
@@ -157,13 +158,27 @@ impl PackStorage {
         Ok(())
     }
 
+    /// Does something that librqbit asks for. A panic would end one of its tasks, and nobody would be told why nothing
+    /// comes any more.
+    fn guarded(&self, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            let fault = Fault::bug("a fetch ended early: what came could not be taken");
+            let text = anyhow!("{fault}");
+            self.lock_failure().get_or_insert(fault);
+            Err(text)
+        })
+    }
+
+    fn lock_failure(&self) -> MutexGuard<'_, Option<Fault>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn remember(&self, entry: usize, source: io::Error) -> anyhow::Error {
         let path = self.manifest.entries.get(entry).and_then(|e| e.path.as_ref());
         let path = path.map_or_else(Default::default, |path| path.as_str().into());
         let error = FsError { verb: "write the new content of", path, source };
         let text = anyhow!("{error}");
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.get_or_insert_with(|| error.into());
+        self.lock_failure().get_or_insert_with(|| error.into());
         text
     }
 }
@@ -197,14 +212,14 @@ impl TorrentStorage for Shared {
     }
 
     fn pread_exact(&self, entry: usize, offset: u64, buf: &mut [u8]) -> anyhow::Result<()> {
-        if self.has_begun {
-            self.storage.read(entry, offset, buf)?;
-        }
-        Ok(())
+        let read = || self.storage.read(entry, offset, buf).map_err(Into::into);
+        if self.has_begun { self.storage.guarded(read) } else { Ok(()) }
     }
 
     fn pwrite_all(&self, entry: usize, offset: u64, buf: &[u8]) -> anyhow::Result<()> {
-        self.storage.write(entry, offset, buf).map_err(|e| self.storage.remember(entry, e))
+        let storage = &self.storage;
+        storage
+            .guarded(|| storage.write(entry, offset, buf).map_err(|e| storage.remember(entry, e)))
     }
 
     fn remove_file(&self, _: usize, _: &Path) -> anyhow::Result<()> {
@@ -220,7 +235,8 @@ impl TorrentStorage for Shared {
     }
 
     fn on_piece_completed(&self, piece: ValidPieceIndex) -> anyhow::Result<()> {
-        self.storage.complete(piece.get() as usize)
+        let piece = piece.get() as usize;
+        self.storage.guarded(|| self.storage.complete(piece))
     }
 
     /// librqbit takes it over when it has looked at it.

@@ -1,4 +1,5 @@
-//! What the program costs, in numbers to read: nothing here passes or fails by them.
+//! What the program costs, in numbers to read. Only `worst` fails by them: what comes from outside may cost a second
+//! at most.
 //!
 //!     cargo bench --bench cost [-- [--short] [--markdown] [NAME…]]
 //!

@@ -74,6 +74,12 @@ pub fn run(command: Command) -> Result<Cost, String> {
 
 /// The same; `has_begun` says whether the first byte came.
 pub fn run_from(command: Command, has_begun: impl Fn() -> bool) -> Result<Cost, String> {
+    let (ran, cost) = end_of(command, has_begun)?;
+    if ran.code == Some(0) { Ok(cost) } else { Err(last_words(&ran)) }
+}
+
+/// Runs a command to its end, whether it goes well or not.
+pub fn end_of(command: Command, has_begun: impl Fn() -> bool) -> Result<(Ran, Cost), String> {
     let (start, mut begin) = (Instant::now(), None);
     let running = Running::start(command);
     let mut peak = 0;
@@ -83,8 +89,7 @@ pub fn run_from(command: Command, has_begun: impl Fn() -> bool) -> Result<Cost, 
             let wall = start.elapsed();
             let ran = running.end(Duration::from_secs(5));
             let moving = begin.map_or(wall, |begin: Instant| wall.saturating_sub(begin - start));
-            let cost = Cost { wall, moving, cpu, peak };
-            return if ran.code == Some(0) { Ok(cost) } else { Err(last_words(&ran)) };
+            return Ok((ran, Cost { wall, moving, cpu, peak }));
         }
         peak = running.peak_memory().unwrap_or(peak);
         if begin.is_none() && has_begun() {

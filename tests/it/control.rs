@@ -368,29 +368,3 @@ fn a_command_at_work_can_be_watched_and_is_not_disturbed() {
     check.sigterm();
     check.end(LIMIT).exits(1).says("stopped");
 }
-
-#[test]
-fn a_job_that_panics_stops_its_pack_with_a_message_and_the_others_go_on() {
-    let origin = Faulty::start();
-    let place = Place::new();
-    place.publish(&origin, V1);
-    V1.iter().for_each(|(path, bytes)| place.write(path, bytes));
-    let mut engine = place.command(&["run"]);
-    engine.env("MODSYNC_FAULT", format!("panic:1:{}", place.path("pack").display()));
-    let mut engine = Running::start(engine);
-    engine.says("running");
-    let (code, failure) = place.ask(&["sync", "pack"]);
-    assert_eq!((code, &failure["kind"]), (Some(1), &json!("bug")), "{failure}");
-
-    let torrent = torrent_of("other", 16384, &[("x", b"x")]).encode();
-    let url = origin.set("/other.torrent", Behaviour::pack(torrent, "other"));
-    fs::create_dir_all(place.path("other")).unwrap();
-    fs::write(place.path("other/x"), "x").unwrap();
-    let folder = place.path("other").display().to_string();
-    assert_eq!(place.ask(&["add", &url, &folder]).0, Some(0));
-    assert_eq!(place.ask(&["sync", "other"]).0, Some(0));
-    // It was a passing one.
-    assert_eq!(place.ask(&["sync", "pack"]).0, Some(0));
-    engine.sigterm();
-    engine.end(LIMIT).exits(0).says("panicked");
-}

@@ -31,6 +31,7 @@ mod notices;
 mod origin;
 mod origin_server;
 mod outside;
+mod panics;
 mod peer;
 mod place;
 mod races;

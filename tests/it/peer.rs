@@ -39,6 +39,8 @@ pub struct Manner {
     pub has_nothing: bool,
     /// Pieces that it says it has and never gives.
     pub withholds: BTreeSet<usize>,
+    /// Of every byte it gives the opposite.
+    pub lies: bool,
     /// How long it waits before each block.
     pub pause: Duration,
 }
@@ -67,7 +69,8 @@ struct Shared {
     release: Release,
     manner: Manner,
     visits: Mutex<Vec<Visit>>,
-    over: Condvar,
+    /// Something was given, or a visit is over.
+    news: Condvar,
     ended: AtomicBool,
 }
 
@@ -83,6 +86,18 @@ impl Release {
     pub fn pieces(&self) -> usize {
         self.content.len().div_ceil(PIECE)
     }
+
+    fn blocks_of(&self, piece: usize) -> usize {
+        (self.content.len() - piece * PIECE).min(PIECE).div_ceil(BLOCK)
+    }
+}
+
+impl Visit {
+    /// Pieces that were given to their last block.
+    pub fn whole_pieces(&self, release: &Release) -> impl Iterator<Item = usize> {
+        let given = self.given.iter();
+        given.filter(|(piece, blocks)| **blocks >= release.blocks_of(**piece)).map(|it| *it.0)
+    }
 }
 
 impl Peer {
@@ -92,7 +107,7 @@ impl Peer {
             release: release.clone(),
             manner,
             visits: Mutex::default(),
-            over: Condvar::new(),
+            news: Condvar::new(),
             ended: AtomicBool::new(false),
         });
         let peer = Self { address: listener.local_addr().unwrap(), shared: Arc::clone(&shared) };
@@ -119,10 +134,21 @@ impl Peer {
     #[track_caller]
     pub fn past_visits(&self) -> Vec<Visit> {
         let go_on = |visits: &mut Vec<Visit>| visits.iter().any(|visit| !visit.is_over);
-        let visits = self.shared.over.wait_timeout_while(self.shared.visits(), PATIENCE, go_on);
+        let visits = self.shared.news.wait_timeout_while(self.shared.visits(), PATIENCE, go_on);
         let (visits, waited) = visits.unwrap_or_else(PoisonError::into_inner);
         assert!(!waited.timed_out(), "somebody stays: {visits:?}");
         visits.clone()
+    }
+
+    /// Waits until somebody was given all of a piece.
+    #[track_caller]
+    pub fn await_a_piece_given(&self) {
+        let none = |visits: &mut Vec<Visit>| {
+            !visits.iter().any(|visit| visit.whole_pieces(&self.shared.release).next().is_some())
+        };
+        let visits = self.shared.news.wait_timeout_while(self.shared.visits(), PATIENCE, none);
+        let (visits, waited) = visits.unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "nobody got a piece: {visits:?}");
     }
 }
 
@@ -156,7 +182,7 @@ impl Shared {
         };
         let ended = self.talk(&mut stream, number);
         self.visits()[number].is_over = true;
-        self.over.notify_all();
+        self.news.notify_all();
         ended
     }
 
@@ -193,9 +219,13 @@ impl Shared {
         }
         thread::sleep(self.manner.pause);
         let start = piece * PIECE + begin;
-        let block = &self.release.content[start..start + length];
-        say(stream, BLOCK_OF_PIECE, &[&asked[..8], block])?;
+        let mut block = self.release.content[start..start + length].to_vec();
+        if self.manner.lies {
+            block.iter_mut().for_each(|byte| *byte = !*byte);
+        }
+        say(stream, BLOCK_OF_PIECE, &[&asked[..8], &block])?;
         *self.visits()[visit].given.entry(piece).or_default() += 1;
+        self.news.notify_all();
         Ok(())
     }
 }

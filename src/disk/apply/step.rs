@@ -9,7 +9,7 @@ use crate::disk::fs::{FsError, Kind, Root, hint};
 use crate::disk::journal::{Journal, Step};
 use crate::disk::trash;
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::path::{ancestors, parent};
+use crate::model::path::{ancestors, parent, with_ancestors};
 
 /// How often something may appear in the place of a file that is about to be put there.
 const ATTEMPTS: usize = 4;
@@ -49,8 +49,11 @@ impl Steps<'_> {
                 }
             }
             Step::Prune { path } => {
-                // An empty folder that cannot be removed is no reason to stop half-way.
+                // An empty folder that cannot be removed is no reason to stop half-way, unless it is in the way.
                 if let Err(error) = root.remove_dir_if_empty(path) {
+                    if self.comes_back_to(path) {
+                        return Err(refused(error, Path::new(path)));
+                    }
                     tracing::debug!("an empty folder stays: {error}");
                 }
             }
@@ -254,6 +257,19 @@ impl Steps<'_> {
 
     fn places(self, to: u32) -> impl Iterator<Item = String> {
         std::iter::once(self.journal.kept(to)).chain(self.journal.kept_newcomers(to))
+    }
+
+    /// Whether something comes out of the trash to the place of a folder, or of one that it lies in.
+    fn comes_back_to(self, folder: &str) -> bool {
+        self.journal.steps.iter().any(|step| match step {
+            Step::Restore { path, .. } => with_ancestors(folder).any(|folder| folder == path),
+            Step::Remove { .. }
+            | Step::Clear { .. }
+            | Step::Prune { .. }
+            | Step::MakeDir { .. }
+            | Step::Link { .. }
+            | Step::Put { .. } => false,
+        })
     }
 
     /// Makes a folder and those it lies in. A file or link in their place goes to the trash.

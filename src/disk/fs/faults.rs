@@ -10,16 +10,26 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// What happens to changes, counted over all that share this.
+/// What happens to changes, and to what is written into files, counted over all that share this.
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// Changes of names: what is made, moved and removed.
     made: AtomicU64,
-    /// Which change fails, and how.
-    planned: Mutex<Option<(u64, Failure)>>,
+    /// Writes into open files, and their syncs.
+    written: AtomicU64,
+    /// Which of them fails, and how.
+    planned: Mutex<Option<(Of, u64, Failure)>>,
     deed: Option<Deed>,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Changes,
+    Writes,
 }
 
 /// What somebody else does just before a change, when all that precedes it was looked at.
@@ -52,7 +62,16 @@ pub enum Failure {
 impl Faults {
     /// The change of this number, counted from 1 on, fails in this way.
     pub fn at(number: u64, failure: Failure) -> Self {
-        let planned = Mutex::new(Some((number, failure)));
+        Self::of(Of::Changes, number, failure)
+    }
+
+    /// The same of what is written into files: of the one that fails, a half may be there.
+    pub fn at_write(number: u64, failure: Failure) -> Self {
+        Self::of(Of::Writes, number, failure)
+    }
+
+    fn of(of: Of, number: u64, failure: Failure) -> Self {
+        let planned = Mutex::new(Some((of, number, failure)));
         Self(Arc::new(State { planned, ..State::default() }))
     }
 
@@ -64,7 +83,20 @@ impl Faults {
 
     /// How many changes were tried.
     pub fn changes(&self) -> u64 {
-        self.0.made.load(Ordering::Relaxed)
+        self.tried(Of::Changes)
+    }
+
+    /// Whether what was to fail was tried.
+    pub fn were_met(&self) -> bool {
+        self.planned().is_some_and(|(of, at, _)| self.tried(of) >= at)
+    }
+
+    fn tried(&self, of: Of) -> u64 {
+        match of {
+            Of::Changes => &self.0.made,
+            Of::Writes => &self.0.written,
+        }
+        .load(Ordering::Relaxed)
     }
 
     /// Counts a change that is about to be made.
@@ -73,22 +105,37 @@ impl Faults {
         if let Some(deed) = self.0.deed.as_ref().filter(|deed| deed.before == number) {
             (deed.does)();
         }
-        let planned = *self.0.planned.lock().unwrap_or_else(PoisonError::into_inner);
-        match planned {
-            Some((at, Failure::Death)) if number >= at => Err(io::Error::other("killed by a test")),
-            Some((at, Failure::Kill)) if number == at => {
-                kill();
-                Ok(())
-            }
-            Some((at, Failure::Stop)) if number == at => {
-                stop();
-                Ok(())
-            }
-            #[allow(clippy::panic)]
-            Some((at, Failure::Panic)) if number == at => panic!("a panic for a test"),
-            Some((at, Failure::Error(kind))) if number == at => Err(kind.into()),
-            _ => Ok(()),
+        self.fail(Of::Changes, number)
+    }
+
+    /// Counts something that is about to be written, and writes `half` of it when that fails.
+    pub(super) fn strike_at_write(&self, half: impl FnOnce()) -> io::Result<()> {
+        let number = self.0.written.fetch_add(1, Ordering::Relaxed) + 1;
+        if matches!(self.planned(), Some((Of::Writes, at, _)) if at == number) {
+            half();
         }
+        self.fail(Of::Writes, number)
+    }
+
+    fn planned(&self) -> Option<(Of, u64, Failure)> {
+        *self.0.planned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, of: Of, number: u64) -> io::Result<()> {
+        let Some((planned, at, failure)) = self.planned() else { return Ok(()) };
+        let is_dead = failure == Failure::Death && self.tried(planned) >= at;
+        if !is_dead && (planned, at) != (of, number) {
+            return Ok(());
+        }
+        match failure {
+            Failure::Death => return Err(io::Error::other("killed by a test")),
+            Failure::Kill => kill(),
+            Failure::Stop => stop(),
+            #[allow(clippy::panic)]
+            Failure::Panic => panic!("a panic for a test"),
+            Failure::Error(kind) => return Err(kind.into()),
+        }
+        Ok(())
     }
 
     /// Those of the built program for a folder.

@@ -4,41 +4,82 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 
-use super::{World, next_pack, noise, pack};
-use crate::transmission::{Transmission, free_address};
+use serde_json::json;
 
-/// An update whose seeder has other bytes on its disk than it says, and does not know.
-fn lied_to() -> (World, Vec<u8>) {
-    let world = World::with(&pack());
-    let (torrent, _) = world.prepare(&next_pack());
-    world.origin.publish(torrent.clone());
-    let files = world.at("releases/2/Pack");
-    for name in ["maps/castle.map", "mods/core.pak", "maps/new/island.map"] {
-        let length = fs::metadata(files.join(name)).unwrap().len() as usize;
-        fs::write(files.join(name), noise(7_777, length)).unwrap();
-    }
-    world.set_network("give_up_after", "\"4s\"");
-    (world, torrent)
+use super::{Tree, World, next_pack, noise, pack};
+use crate::peer::{Manner, Peer, Release};
+use crate::transmission::free_address;
+use crate::world::LIMIT;
+
+/// Far more of a file than is there by chance.
+const A_LIE: usize = 4 << 10;
+
+/// An update, and a peer that has other bytes for all of it.
+struct LiedTo {
+    world: World,
+    release: Release,
+    liar: Peer,
 }
 
-/// Another seeder of the update.
-fn honest(world: &World, torrent: &[u8]) -> Transmission {
-    let honest = Transmission::start(&world.at("honest"));
-    let files = world.at("honest/files");
-    next_pack().write(&files.join("Pack"));
-    honest.seed(torrent, &files);
-    honest
+impl LiedTo {
+    fn new() -> Self {
+        let world = World::with(&pack());
+        let release = Release::of(&next_pack());
+        let liar = Peer::start(&release, Manner { lies: true, ..Manner::default() });
+        world.set("peers", &format!("[{}]", liar.quoted()));
+        world.origin.publish(release.torrent.clone());
+        Self { world, release, liar }
+    }
+
+    /// Somebody who has it all, too.
+    fn joined_by_an_honest_one(&self) {
+        let files = self.world.at("honest");
+        next_pack().write(&files.join("Pack"));
+        self.world.seeder.seed(&self.release.torrent, &files);
+        let honest = self.world.seeder.peer();
+        self.world.set("peers", &format!("[{}, {honest:?}]", self.liar.quoted()));
+    }
+
+    /// Whole pieces of lies that somebody took, one visit after the other.
+    fn pieces_given(&self) -> Vec<usize> {
+        let visits = self.liar.past_visits();
+        visits.iter().map(|visit| visit.whole_pieces(&self.release).count()).collect()
+    }
+
+    /// Files of the update of which lies came as far as the disk.
+    fn lies_on_disk(&self) -> Vec<String> {
+        let staged = Tree::read(&self.world.own("staging"));
+        let is_lie = |(a, b): &(&u8, &u8)| **a == !**b;
+        let mut lies: Vec<_> = next_pack()
+            .0
+            .into_iter()
+            .zip(0..)
+            .filter(|((_, honest), entry)| {
+                let of_it = |(at, _): &(&String, _)| at.ends_with(&format!("/{entry}"));
+                let mut staged = staged.0.iter().filter(of_it);
+                staged.any(|(_, bytes)| bytes.iter().zip(honest).filter(is_lie).count() >= A_LIE)
+            })
+            .map(|((path, _), _)| path)
+            .collect();
+        lies.sort();
+        lies
+    }
 }
 
 #[test]
-fn a_seeder_that_lies_is_given_up_and_nothing_of_it_is_kept() {
-    let (world, torrent) = lied_to();
-    world.modsync("sync").exits(1).says("nobody who has it");
+fn a_peer_that_lies_is_given_up_and_nothing_of_it_is_kept() {
+    let lied_to = LiedTo::new();
+    let world = &lied_to.world;
+    world.set_network("give_up_after", "\"4s\"");
+    let fault = world.modsync("sync --json").exits(1).json();
+    assert_eq!(fault["kind"], json!("no_peers"), "{fault}");
+    let given = lied_to.pieces_given();
+    assert!(given.iter().sum::<usize>() > 0, "it told no lie: {given:?}");
+    assert_ne!(lied_to.lies_on_disk(), [""; 0], "no lie was taken");
     world.has(&pack());
     world.modsync("verify").exits(0);
 
-    let honest = honest(&world, &torrent);
-    world.set("peers", &format!("[{:?}]", honest.peer()));
+    lied_to.joined_by_an_honest_one();
     world.set_network("give_up_after", "\"60s\"");
     world.modsync("sync").exits(0);
     world.has(&next_pack());
@@ -46,12 +87,19 @@ fn a_seeder_that_lies_is_given_up_and_nothing_of_it_is_kept() {
 }
 
 #[test]
-fn beside_a_seeder_that_lies_an_honest_one_is_enough() {
-    let (world, torrent) = lied_to();
-    let honest = honest(&world, &torrent);
-    world.set("peers", &format!("[{:?}, {:?}]", world.seeder.peer(), honest.peer()));
+fn beside_a_peer_that_lies_an_honest_one_is_enough() {
+    let lied_to = LiedTo::new();
+    let world = &lied_to.world;
+    lied_to.joined_by_an_honest_one();
+    // Who is honest waits until the other has lied.
+    world.seeder.limit_upload(Some(0));
     world.set_network("give_up_after", "\"60s\"");
-    world.modsync("sync").exits(0);
+    let sync = world.spawn("sync");
+    lied_to.liar.await_a_piece_given();
+    world.seeder.limit_upload(None);
+    sync.end(LIMIT).exits(0);
+    let given = lied_to.pieces_given();
+    assert!(given.iter().sum::<usize>() > 0, "it told no lie: {given:?}");
     world.has(&next_pack());
     world.modsync("verify").exits(0);
 }
