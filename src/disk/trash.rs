@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, SystemTime};
 
+use serde::Deserialize;
+
 use self::age::Ages;
 use super::baseline::Baseline;
 use super::fs::{FsError, Kind, Root, Stat};
@@ -18,7 +20,7 @@ use super::journal::{Journal, Step};
 use super::layout::{BASELINE, JOURNAL, TRASH};
 use super::record;
 use crate::model::path::{ancestors, parent};
-use crate::model::report::{FileLine, RestoreReport, TrashEntry};
+use crate::model::report::{FileLine, RestoreReport, TrashEntry, rfc3339};
 
 /// How many files that appeared in the way of one step are looked for.
 const NEWCOMERS: usize = 4;
@@ -199,17 +201,36 @@ struct Size {
     bytes: u64,
 }
 
+/// What a record begins with.
+#[derive(Deserialize)]
+struct Head {
+    id: String,
+    #[serde(with = "rfc3339")]
+    when: SystemTime,
+}
+
 /// The same of all entries, the oldest first. One record at a time is in memory: each may name very many files.
 fn sizes(root: &Root) -> Result<Vec<Size>, FsError> {
     let mut sizes = Vec::new();
     for id in ids(root)? {
-        if let Some(journal) = record_of(root, &id)?.filter(|journal| journal.id == id) {
-            let bytes = kept(root, &journal)?.iter().map(|file| file.length).sum();
-            sizes.push(Size { when: journal.when, id, bytes });
+        let head: Option<Head> = record::peek(root, format!("{TRASH}/{id}/record"))?;
+        if let Some(Head { when, .. }) = head.filter(|head| head.id == id) {
+            let bytes = size(root, &id)?;
+            sizes.push(Size { when, id, bytes });
         }
     }
     sizes.sort_by(|a, b| (a.when, &a.id).cmp(&(b.when, &b.id)));
     Ok(sizes)
+}
+
+/// Bytes of an entry's files.
+fn size(root: &Root, id: &str) -> Result<u64, FsError> {
+    let names = root.list(format!("{TRASH}/{id}"))?;
+    if names.iter().all(|(name, _)| name == "record" || name == "baseline") {
+        return Ok(0);
+    }
+    let Some(journal) = record_of(root, id)? else { return Ok(0) };
+    Ok(kept(root, &journal)?.iter().map(|file| file.length).sum())
 }
 
 fn ids(root: &Root) -> Result<impl Iterator<Item = String>, FsError> {

@@ -183,8 +183,9 @@ pub(super) fn apply_update(
         downloaded_bytes: fetched.downloaded,
         ..report_of(&journal).ok_or_else(|| Fault::bug("an update without a release"))?
     };
-    // It is read again, with those before it.
-    let Journal { id, .. } = journal;
+    // Each of a large pack is large, and the trash looks at those of all changes.
+    let id = journal.id.clone();
+    drop(journal);
     forget_old_torrents(root, &next)?;
     expire_trash(context, root, &[&id, next.applied_as.as_deref().unwrap_or_default()]);
     let in_trash = in_trash(context, root, Some(&next), None)?;
