@@ -10,6 +10,7 @@ use super::fs::{FsError, Kind, Root, Stat};
 use super::layout::OWN_FOLDER;
 use super::reuse::{Recipes, Sources, search};
 use super::staging::Staging;
+use super::superseded::Superseded;
 use super::verify::{Cancel, Cancelled, verify};
 use crate::model::fault::FaultKind;
 use crate::model::manifest::{Manifest, PieceSet};
@@ -56,6 +57,21 @@ impl Scan {
         let (live, staged) =
             (PieceSet::none(manifest.pieces.len()), PieceSet::none(manifest.pieces.len()));
         Self { inventory: Inventory::default(), live, staged, elsewhere: Recipes::default() }
+    }
+
+    /// The same, counting what lies in staging for other releases as staged for this one.
+    pub fn and_superseded(
+        mut self,
+        superseded: &Superseded,
+        manifest: &Manifest,
+        cancel: &Cancel,
+    ) -> Result<Self, Cancelled> {
+        let lacking = self.live.missing_from_both(&self.staged);
+        if !superseded.is_empty() && lacking.count() > 0 {
+            let found = verify(manifest, &lacking, superseded, cancel, &|_| {})?;
+            found.iter().for_each(|piece| self.staged.insert(piece));
+        }
+        Ok(self)
     }
 
     /// The same, having looked for what is not there in the folder's trash and in other folders.

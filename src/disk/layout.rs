@@ -31,6 +31,8 @@ pub const JOURNAL: &str = ".modsync/journal";
 pub const TRASH: &str = ".modsync/trash";
 pub const TRASH_AGES: &str = ".modsync/trash.ages";
 pub const STAGING: &str = ".modsync/staging";
+/// In the staging folder of a release: its torrent.
+pub const STAGED_TORRENT: &str = "torrent";
 pub const RELEASES: &str = ".modsync/releases";
 pub const MARKER: &str = ".modsync/marker";
 const LOCK: &str = ".modsync/lock";

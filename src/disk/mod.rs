@@ -18,6 +18,7 @@ pub mod record;
 pub mod reuse;
 pub mod rollback;
 pub mod staging;
+pub mod superseded;
 pub mod trash;
 pub mod trust;
 pub mod verify;

@@ -85,6 +85,10 @@ impl Facts {
             self.had_its_turn(&report.release, now);
         }
         self.marker = found.marker.or(self.marker.take());
+        let digest = |release: &Option<Release>| release.as_ref().map(|release| release.digest);
+        if digest(&self.installed) != digest(&found.installed) {
+            self.forget_what_was_seen();
+        }
         self.installed = found.installed;
         self.in_trash(found.in_trash);
         self.last_apply = found.finished.or(self.last_apply.take());
@@ -226,6 +230,14 @@ impl Facts {
         offered
             .map(|release| (release, false))
             .or_else(|| self.installed.clone().map(|release| (release, true)))
+    }
+
+    /// What was worked out about the folder is about another release.
+    fn forget_what_was_seen(&mut self) {
+        self.summary = None;
+        self.question = None;
+        self.extras = None;
+        self.last_verify = None;
     }
 
     fn forget_offered_if_installed(&mut self) {

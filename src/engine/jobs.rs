@@ -21,12 +21,13 @@ use super::facts::Facts;
 use super::job::{Job, Outcome};
 use super::progress::ProgressCell;
 use super::session::Session;
+use crate::disk::baseline::Baseline;
 use crate::disk::fs::Root;
 use crate::disk::layout;
 use crate::disk::pace::Pace;
 use crate::disk::verify::Cancel;
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::manifest::Manifest;
+use crate::model::manifest::{InfoHash, Manifest};
 use crate::model::pack::PackConfig;
 use crate::model::release::{Digest, Release};
 use crate::net::http::Http;
@@ -55,7 +56,20 @@ pub struct Context {
     pub progress: Arc<ProgressCell>,
 }
 
-/// Does a job.
+impl Context {
+    /// Whether the folder has another release than we know of: somebody else of us was at work there.
+    fn is_news(&self, baseline: Option<&Baseline>) -> bool {
+        let installed = self.facts.installed.as_ref().map(|release| release.digest);
+        baseline.is_some_and(|baseline| Some(baseline.release.digest) != installed)
+    }
+
+    /// The offered release.
+    fn offered_hash(&self) -> Option<InfoHash> {
+        self.facts.offered.as_ref().map(|release| release.info_hash)
+    }
+}
+
+/// Does a job. Where the folder has another release than we knew of, that is all it brings.
 pub async fn run(job: Job, context: Context) -> Result<Outcome, Fault> {
     match job {
         Job::Check { full } => check::check(&context, full).await,

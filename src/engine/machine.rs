@@ -16,6 +16,7 @@ use super::facts::Facts;
 use super::job::{Fetched, Job, Outcome, Planned};
 use crate::model::command::{Answer, Command};
 use crate::model::fault::{Fault, Next};
+use crate::model::manifest::InfoHash;
 use crate::model::pack::PackConfig;
 use crate::model::release::Release;
 use crate::model::report::PlanReport;
@@ -111,7 +112,8 @@ pub struct Machine {
     recovered: bool,
     /// Whether it has recovered once: from then on it is no longer starting.
     was_ready: bool,
-    seeding: bool,
+    /// What others are given.
+    seeding: Option<InfoHash>,
     /// What is tried again by itself, and when.
     waiting: Option<Waiting>,
     /// Times in a row that the origin gave no answer while something here was waited for.
@@ -139,7 +141,7 @@ impl Machine {
             next_check: first_check,
             recovered: false,
             was_ready: false,
-            seeding: false,
+            seeding: None,
             waiting: None,
             unanswered: 0,
             question: None,
@@ -149,7 +151,7 @@ impl Machine {
     }
 
     pub fn is_seeding(&self) -> bool {
-        self.seeding
+        self.seeding.is_some()
     }
 
     pub fn config(&self) -> &PackConfig {
@@ -167,10 +169,10 @@ impl Machine {
             Input::Clock => self.clock(now),
             Input::Reconfigured(config) => self.reconfigured(config, now),
         };
-        let seed = self.wants_to_seed();
-        if seed != self.seeding {
-            self.seeding = seed;
-            effects.insert(0, Effect::Seed(seed));
+        let seeding = self.wants_to_seed();
+        if seeding != self.seeding {
+            self.seeding = seeding;
+            effects.insert(0, Effect::Seed(seeding.is_some()));
         }
         effects
     }
@@ -364,18 +366,16 @@ impl Machine {
         }
     }
 
-    /// The folder is given to others while nothing is about to change in it.
-    fn wants_to_seed(&self) -> bool {
+    /// What the folder has is given to others while nothing is about to change in it.
+    fn wants_to_seed(&self) -> Option<InfoHash> {
         let changing =
             matches!(self.state, State::Busy { running: Running::Apply | Running::Recover, .. });
+        let installed = self.facts.installed.as_ref().map(|release| release.info_hash);
         let repairing = matches!(&self.state, State::Busy { running: Running::Fetch, planned: Some(p), .. }
-            if Some(p.plan.release.info_hash) == self.facts.installed.as_ref().map(|r| r.info_hash));
-        self.config.seed
-            && self.recovered
-            && self.facts.installed.is_some()
-            && !self.facts.paused
-            && !changing
-            && !repairing
+            if Some(p.plan.release.info_hash) == installed);
+        let may_seed =
+            self.config.seed && self.recovered && !self.facts.paused && !changing && !repairing;
+        installed.filter(|_| may_seed)
     }
 }
 

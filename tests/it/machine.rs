@@ -38,6 +38,26 @@ fn an_update_is_planned_and_waits_for_a_click() {
 }
 
 #[test]
+fn a_fetch_during_which_another_release_was_published_goes_on_with_that_one() {
+    let mut pack = Pack::with_installed(1, true);
+    pack.wait(Duration::from_mins(11));
+    pack.clock();
+    pack.done(found(2));
+    assert_eq!(pack.done(scanned(2)), ["remember", "fetch"]);
+    assert_eq!(pack.done(found(3)), ["remember", "scan 3"]);
+    assert_eq!(pack.done(scanned(3)), ["remember", "fetch"]);
+    assert_eq!(pack.done(found(1)), ["remember", "nothing"]);
+    assert_eq!(pack.phase(), "current");
+}
+
+#[test]
+fn what_somebody_else_has_applied_is_seeded_and_verified_in_place_of_what_was_installed() {
+    let mut pack = Pack::with_installed(1, false);
+    assert_eq!(pack.command(Command::Verify { repair: false }), ["verify"]);
+    assert_eq!(pack.done(installed(2)), ["seed", "remember", "verify"]);
+}
+
+#[test]
 fn with_auto_apply_nobody_needs_to_click() {
     let mut pack = Pack::ready(true);
     pack.clock();

@@ -193,8 +193,19 @@ impl World {
         Running::start(self.command(arguments))
     }
 
+    /// Runs the program to its end as another engine would, which knows nothing of the first.
+    #[track_caller]
+    pub fn modsync_of_another(&self, arguments: &str) -> Ran {
+        self.seeder.await_silence();
+        Running::start(self.command_with(arguments, &self.at("state of another"))).end(LIMIT)
+    }
+
     /// The built program with these arguments, in the player's world and nothing else.
     pub fn command(&self, arguments: &str) -> Command {
+        self.command_with(arguments, &self.at("state"))
+    }
+
+    fn command_with(&self, arguments: &str, state: &Path) -> Command {
         let (home, temporary) = (self.at("home"), self.at("tmp"));
         fs::create_dir_all(&home).unwrap();
         fs::create_dir_all(&temporary).unwrap();
@@ -204,7 +215,7 @@ impl World {
         command.args(&line[1..]);
         command.args(arguments.split_whitespace());
         command.arg("--config").arg(self.at("config.toml"));
-        command.arg("--state").arg(self.at("state"));
+        command.arg("--state").arg(state);
         command.env_clear().env("HOME", home).env("TMPDIR", temporary);
         command.current_dir(self.folder.path());
         command

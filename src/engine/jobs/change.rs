@@ -147,6 +147,10 @@ pub(super) fn apply_update(
     let root = &folder.root;
     let plan = &planned.plan;
     let before = baseline::peek(root)?;
+    if context.is_news(before.as_ref()) {
+        drop(folder);
+        return recover(context);
+    }
     root.create_dir_all(layout::RELEASES)?;
     root.write_atomic(layout::release(plan.release.digest), &planned.torrent)?;
     let now = SystemTime::now();
@@ -264,6 +268,9 @@ pub(super) fn clean(
     let Some(root) = layout::look(&context.config.folder, known)? else {
         return untouched(Vec::new());
     };
+    if context.is_news(baseline::peek(&root)?.as_ref()) {
+        return recover(context);
+    }
     let manifest = read_torrent(&torrent_of(context, Some(&root), &release)?)?;
     let inventory = inventory::list(&root, &context.cancel)?;
     let extras = plan::extras_of(&manifest, &inventory, &context.config.policy);
@@ -282,6 +289,11 @@ pub(super) fn clean(
         return untouched(moved);
     }
     let folder = layout::lock(&context.config.folder, known)?;
+    let baseline = baseline::peek(&folder.root)?;
+    if context.is_news(baseline.as_ref()) {
+        drop(folder);
+        return recover(context);
+    }
     let now = SystemTime::now();
     let id = trash::new_id(&folder.root, now)?;
     let journal = Journal {
@@ -297,7 +309,7 @@ pub(super) fn clean(
     if let Some(outcome) = carry_out(context, &folder.root, &journal, None)? {
         return Ok(outcome);
     }
-    let undo = baseline::peek(&folder.root)?.and_then(|baseline| baseline.applied_as);
+    let undo = baseline.and_then(|baseline| baseline.applied_as);
     expire_trash(context, &folder.root, &[&id, &undo.unwrap_or_default()]);
     let in_trash = still_in_trash(context, &folder.root, Some(id.clone()));
     Ok(Outcome::Cleaned { report: CleanReport { dry_run, moved, trash: Some(id) }, in_trash })

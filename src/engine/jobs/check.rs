@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 use super::{Context, change, kept_torrent, read_torrent};
 use crate::disk::fs::Root;
 use crate::disk::layout;
+use crate::engine::backoff;
 use crate::engine::job::{Checked, InTrash, Outcome};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::release::{Digest, Release};
@@ -27,6 +28,34 @@ pub(super) async fn check(context: &Context, full: bool) -> Result<Outcome, Faul
     });
     let gone = looked.await.ok().flatten().filter(|fault| fault.kind == FaultKind::FolderGone);
     Ok(Outcome::Checked(Checked { gone, ..checked }))
+}
+
+/// Asks the origin as often as it is asked otherwise, until it offers another release than the one we know of.
+pub(super) async fn until_superseded(context: &Context) -> Checked {
+    let mut failures = 0;
+    let dice = fastrand::f64;
+    let every = || backoff::interval(context.config.check_interval, dice());
+    let mut wait = every();
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = match ask_origin(context, false).await {
+            Ok(checked) => {
+                let known = context.facts.origin.digest;
+                if checked.release.as_ref().is_some_and(|release| Some(release.digest) != known) {
+                    let pack = &context.config.name;
+                    tracing::info!(pack, "another release was published meanwhile");
+                    return checked;
+                }
+                failures = 0;
+                every()
+            }
+            Err(fault) => {
+                failures += 1;
+                tracing::debug!("the origin is asked again later: {fault}");
+                backoff::delay(&fault, failures, dice()).unwrap_or_else(every)
+            }
+        };
+    }
 }
 
 async fn ask_origin(context: &Context, full: bool) -> Result<Checked, Fault> {

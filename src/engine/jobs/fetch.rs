@@ -1,27 +1,36 @@
 //! Gets the missing pieces into staging and completes the new content there.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use super::Context;
 use super::download::Download;
+use super::{Context, check};
 use crate::disk::apply::{can_link, check_folders};
 use crate::disk::complete::{Moves, complete};
-use crate::disk::fs::Root;
+use crate::disk::fs::{FsError, Root};
 use crate::disk::inventory;
 use crate::disk::layout::{self, LockedFolder};
 use crate::disk::reuse::{self, Probing, Recipes, Sources};
 use crate::disk::staging::Staging;
-use crate::engine::job::{Fetched, Outcome, Planned};
+use crate::disk::superseded::Superseded;
+use crate::engine::job::{Checked, Fetched, Outcome, Planned};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, PieceSet};
 use crate::model::size::size;
 use crate::model::snapshot::Unit;
 
-/// Gets the missing pieces and completes the new content.
+/// How a download ended.
+enum Ended {
+    /// All is here; bytes that came from peers.
+    Complete(u64),
+    /// The origin publishes something else by now.
+    Superseded(Box<Checked>),
+}
+
+/// Gets the missing pieces and completes the new content. Brings what the origin says instead when it offers
+/// another release meanwhile.
 pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Outcome, Fault> {
     let opened = {
         let (context, planned) = (context.clone(), Arc::clone(&planned));
@@ -32,8 +41,14 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
     let root = Arc::clone(&folder.root);
     copy_from_elsewhere(context, &planned, moves.keys().copied().collect(), &root).await?;
     let missing = planned.arrived.left_of(&planned.plan.missing);
-    let downloaded =
-        if missing.count() == 0 { 0 } else { download(context, &planned, missing, &root).await? };
+    let downloaded = if missing.count() == 0 {
+        0
+    } else {
+        match download(context, &planned, missing, &root).await? {
+            Ended::Complete(bytes) => bytes,
+            Ended::Superseded(checked) => return Ok(Outcome::Checked(*checked)),
+        }
+    };
     let context = context.clone();
     let completed = spawn_blocking(move || {
         let staging = Staging::create(Arc::clone(&root), Arc::clone(&planned.manifest))?;
@@ -82,13 +97,7 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<(LockedFolder,
     let root = &folder.root;
     // What cannot be applied need not be fetched.
     check_folders(root, planned.plan.touched(&planned.manifest))?;
-    for (name, _) in root.list(layout::STAGING)? {
-        let offered = context.facts.offered.as_ref().map(|release| release.info_hash);
-        let used = [Some(planned.manifest.info_hash), offered];
-        if !used.iter().flatten().any(|hash| name.to_str() == Some(&hash.to_string())) {
-            root.remove_tree(Path::new(layout::STAGING).join(name))?;
-        }
-    }
+    Superseded::take_over(root, &planned.manifest, context.offered_hash())?;
     // What came since the plan was made has its room already.
     let left = planned.arrived.left_of(&planned.plan.missing);
     let bytes_of =
@@ -116,7 +125,21 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<(LockedFolder,
             crate::disk::fs::hint(FaultKind::DiskFull),
         ));
     }
+    if left.count() > 0 {
+        name_staging(root, planned)?;
+    }
     Ok((folder, moves))
+}
+
+/// Lays the torrent beside its pieces: another release may have use for them.
+fn name_staging(root: &Root, planned: &Planned) -> Result<(), FsError> {
+    let folder = layout::staging(planned.manifest.info_hash);
+    let torrent = format!("{folder}/{}", layout::STAGED_TORRENT);
+    if root.stat(&torrent)?.is_none() {
+        root.create_dir_all(folder)?;
+        root.write_atomic(torrent, &planned.torrent)?;
+    }
+    Ok(())
 }
 
 /// Fetches the missing pieces. Those of which another may lead to more on this machine come first.
@@ -125,11 +148,28 @@ async fn download(
     planned: &Arc<Planned>,
     missing: PieceSet,
     root: &Arc<Root>,
-) -> Result<u64, Fault> {
+) -> Result<Ended, Fault> {
     let mut download = Download::begin(context, planned, root).await?;
-    let result = in_rounds(context, planned, &missing, root, &mut download).await;
+    let is_update = context.offered_hash() == Some(planned.manifest.info_hash);
+    let mut news = None;
+    let result = {
+        let rounds = in_rounds(context, planned, &missing, root, &mut download);
+        tokio::pin!(rounds);
+        tokio::select! {
+            result = &mut rounds => result,
+            checked = check::until_superseded(context), if is_update => {
+                news = Some(checked);
+                context.cancel.cancel();
+                rounds.await
+            }
+        }
+    };
     let downloaded = download.end().await;
-    result.map(|()| downloaded)
+    match (result, news) {
+        (Err(fault), _) if fault.kind != FaultKind::Cancelled => Err(fault),
+        (_, Some(checked)) => Ok(Ended::Superseded(Box::new(checked))),
+        (result, None) => result.map(|()| Ended::Complete(downloaded)),
+    }
 }
 
 async fn in_rounds(

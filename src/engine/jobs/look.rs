@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Context, read_torrent, torrent_of};
+use super::{Context, change, read_torrent, torrent_of};
 use crate::disk::baseline::{self, Baseline};
 use crate::disk::fs::Root;
 use crate::disk::inventory::{self, Inventory, ScanError};
 use crate::disk::layout;
 use crate::disk::plan::{self, Action, Given};
+use crate::disk::superseded::Superseded;
 use crate::disk::trust::Known;
 use crate::engine::job::{Look, Outcome, Planned};
 use crate::model::fault::Fault;
@@ -23,6 +24,9 @@ use crate::model::snapshot::Unit;
 pub(super) fn scan(context: &Context, release: Release, look: Look) -> Result<Outcome, Fault> {
     let root = layout::look(&context.config.folder, context.facts.known_marker())?;
     let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
+    if context.is_news(baseline.as_ref()) {
+        return change::recover(context);
+    }
     if let (Look::Quick, Some(root), Some(baseline)) = (look, &root, &baseline)
         && looks_installed(root, baseline, &context.config)?
     {
@@ -70,7 +74,11 @@ fn plan_for(
                 Some(baseline) => trusted(context, root, baseline, &manifest, &inventory)?,
                 None => PieceSet::none(manifest.pieces.len()),
             };
-            inventory::scan(inventory, root, &manifest, &trusted, &context.cancel, &done)?
+            let superseded = Superseded::find(root, &manifest, context.offered_hash())?;
+            let cancel = &context.cancel;
+            inventory::scan(inventory, root, &manifest, &trusted, cancel, &done)?
+                .and_superseded(&superseded, &manifest, cancel)
+                .map_err(ScanError::from)?
         }
         None => inventory::Scan::of_nothing(&manifest),
     };
@@ -109,6 +117,9 @@ fn trusted(
 pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fault> {
     let root = layout::look(&context.config.folder, context.facts.known_marker())?;
     let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
+    if context.is_news(baseline.as_ref()) {
+        return change::recover(context);
+    }
     let planned = plan_for(context, root, baseline, release, Look::Whole)?;
     let plan = &planned.plan;
     let problems = plan

@@ -9,6 +9,7 @@ use crate::engine::facts::Origin;
 use crate::engine::job::{Checked, Found, Job, Look, Outcome, Planned};
 use crate::model::command::Answer;
 use crate::model::fault::{Fault, FaultKind, Next};
+use crate::model::release::Release;
 use crate::model::report::{CheckReport, PlanReport, VerifyReport};
 use crate::model::snapshot::Question;
 
@@ -200,7 +201,9 @@ impl Machine {
         self.recovered = true;
         self.was_ready = true;
         errand.has_looked = true;
-        if found.finished.is_some() {
+        let installed = |release: &Option<Release>| release.as_ref().map(|r| r.digest);
+        let is_another = installed(&found.installed) != installed(&self.facts.installed);
+        if found.finished.is_some() || is_another {
             self.changed();
         } else if found.changed {
             self.prepared = None;

@@ -86,3 +86,24 @@ fn whatever_a_player_does_between_two_changes_of_an_update_is_kept_and_the_rest_
         world.modsync("verify").exits(0);
     }
 }
+
+#[test]
+fn what_another_engine_has_applied_is_taken_in_before_anything_is_done_in_the_folder() {
+    let world = World::with(&pack());
+    let _engine = world.follow();
+    let takes_in = |tree: &Tree, command: &str| {
+        world.publish(tree);
+        world.modsync_of_another("sync").exits(0);
+        world.modsync(command).exits(0);
+        world.has(tree);
+        let installed = world.status()["installed"].clone();
+        assert_eq!(installed["files"], tree.0.len(), "{command}: {installed}");
+    };
+    let third = next_pack().with("maps/third.map", noise(77, 40_000));
+    takes_in(&next_pack(), "clean");
+    takes_in(&third, "verify --repair");
+    takes_in(&pack(), "plan");
+    takes_in(&next_pack(), "sync");
+    let started = world.modsync_of_another("status --json").exits(0).json();
+    assert_eq!(started["packs"][0]["installed"], world.status()["installed"]);
+}

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{World, next_pack, pack};
+use super::{World, next_pack, noise, pack};
 use crate::peer::{Manner, Peer, Release};
 use crate::transmission::Seeded;
 use crate::world::{LIMIT, Running};
@@ -37,6 +37,18 @@ impl Stalled {
         seeded
     }
 
+    /// Waits until the running engine has all but the last piece; bytes of that one.
+    fn await_all_but_the_last_piece(&self) -> u64 {
+        let last = self.last_piece();
+        self.world.await_status("all but the last piece", |pack| {
+            let progress = &pack["phase"]["progress"];
+            let left = progress["total"].as_u64().zip(progress["done"].as_u64());
+            left.is_some_and(|(total, done)| done > 0 && total - done == last)
+                && progress["peers"] == 1
+        });
+        last
+    }
+
     /// Bytes of the piece that never comes.
     fn last_piece(&self) -> u64 {
         let total: usize = next_pack().0.values().map(Vec::len).sum();
@@ -58,12 +70,7 @@ fn a_peer_that_stalls_before_the_end_is_told_of_and_given_up_and_what_it_gave_is
     world.set("auto_apply", "true");
     world.set_network("give_up_after", "\"8s\"");
     let engine = world.follow();
-    let last = stalled.last_piece();
-    world.await_status("all but the last piece", |pack| {
-        let progress = &pack["phase"]["progress"];
-        let left = progress["total"].as_u64().zip(progress["done"].as_u64());
-        left.is_some_and(|(total, done)| done > 0 && total - done == last) && progress["peers"] == 1
-    });
+    let last = stalled.await_all_but_the_last_piece();
     let before = resident(&engine);
     let status = world.await_status("given up", |pack| pack["phase"]["phase"] == "waiting");
     let after = resident(&engine);
@@ -86,6 +93,28 @@ fn a_peer_that_stalls_before_the_end_is_told_of_and_given_up_and_what_it_gave_is
     world.set_network("give_up_after", "\"24s\"");
     world.modsync("sync").exits(0);
     world.has(&next_pack());
+    assert_eq!(world.seeder.sent(&seeded), last + last.div_ceil(16 << 10) * 13);
+}
+
+#[test]
+fn a_release_published_while_another_stalls_is_taken_instead_with_what_came_of_that_one() {
+    let stalled = Stalled::new();
+    let world = &stalled.world;
+    world.set("auto_apply", "true");
+    world.set("check_interval", "\"10s\"");
+    let _engine = world.follow();
+    stalled.await_all_but_the_last_piece();
+
+    let third = next_pack().with("zz-last.txt", noise(95, 10));
+    let release = Release::of(&third);
+    let files = world.at("third");
+    third.write(&files.join("Pack"));
+    let seeded = world.seeder.seed(&release.torrent, &files);
+    world.set("peers", &format!("[{:?}]", world.seeder.peer()));
+    world.origin.publish(release.torrent);
+    world.await_status("current", |pack| pack["phase"]["phase"] == "current");
+    world.has(&third);
+    let last = stalled.last_piece();
     assert_eq!(world.seeder.sent(&seeded), last + last.div_ceil(16 << 10) * 13);
 }
 
