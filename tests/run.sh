@@ -26,6 +26,7 @@ declare -A parts=(
     [losetup]=mount
     [chattr]=e2fsprogs
     [mkfs.exfat]=exfatprogs
+    [mkfs.xfs]=xfsprogs
     [mount.exfat-fuse]=exfat-fuse
     [aria2c]=aria2
     [rsync]=rsync

@@ -15,7 +15,7 @@ use super::plan::{Action, Plan};
 use super::staging::Staging;
 use super::verify::{Cancel, Cancelled, Content, verify};
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
+use crate::model::manifest::{Entry, EntryIndex, Manifest, PieceSet};
 use crate::model::path::RelPath;
 
 /// Bytes copied at once.
@@ -197,6 +197,9 @@ impl Completion<'_> {
         if blocks.peek().is_none() && length > 0 {
             return Ok(());
         }
+        if self.shares(entry)? {
+            return Ok(());
+        }
         let error = |e| self.staging.error("write", entry, e);
         let file = self.staging.open(entry).map_err(error)?;
         file.set_len(length).map_err(error)?;
@@ -210,6 +213,22 @@ impl Completion<'_> {
             self.staging.root.write_at(&file, buffer, offset).map_err(error)?;
         }
         Ok(())
+    }
+
+    /// Has a large file share the blocks of the live one, where little of it is new and the file system can.
+    fn shares(&self, entry: EntryIndex) -> Result<bool, CompleteError> {
+        let Entry { path: Some(path), length, .. } = &self.manifest.entries[entry] else {
+            return Ok(false);
+        };
+        let parts = || self.blocks(entry, |piece| self.plan.wanted.contains(piece));
+        let new: u64 = parts().map(|(_, size)| size as u64).sum();
+        if *length < BUFFER as u64 || new > length / 2 {
+            return Ok(false);
+        }
+        let Ok(live) = self.staging.root.open_file(path) else {
+            return Ok(false);
+        };
+        Ok(self.staging.clone_around(entry, &live, parts())?)
     }
 
     /// Hashes every piece of the new files, as it will be once they are in place.

@@ -42,6 +42,11 @@ impl Pool {
         Ok(file)
     }
 
+    /// Closes the file of an entry, which is about to be another one.
+    pub fn forget(&self, entry: EntryIndex) {
+        self.lock().retain(|(open, _)| *open != entry);
+    }
+
     fn find(&self, entry: EntryIndex) -> Option<Arc<File>> {
         let mut pool = self.lock();
         let place = pool.iter().rposition(|(open, _)| *open == entry)?;

@@ -338,6 +338,11 @@ impl Root {
             .map_err(|e| self.error("keep", from, e))
     }
 
+    /// Makes a file with the content of another, and without a copy of it: whether the file system can.
+    pub fn clone_file(&self, from: &File, to: impl AsRef<Path>) -> bool {
+        self.change(to.as_ref(), |dir, name| platform::clone(from, dir, name)).is_ok()
+    }
+
     /// Whether a file refused an operation because it is locked (in use, immutable), and not because
     /// of whose it is: only a locked one cannot be opened for writing either.
     pub fn is_locked(&self, path: impl AsRef<Path>, refusal: &FsError) -> bool {

@@ -29,6 +29,8 @@ use super::verify::{Cancel, Cancelled};
 use crate::model::fault::Fault;
 use crate::model::manifest::{EntryIndex, PieceSet};
 
+/// Smaller files are copied: that is as quick.
+const LARGE: u64 = 1 << 20;
 /// Bytes of pieces that are held at once.
 const HELD: u64 = 32 << 20;
 
@@ -66,6 +68,9 @@ pub fn copy(
         .map(|(&piece, recipe)| (piece, recipe))
         .collect();
     let reader = recipes.sources.reader();
+    let entries = chosen.iter().flat_map(|(_, recipe)| recipe.iter().map(|(entry, _)| *entry));
+    let shared = share(entries.filter(|entry| !but.contains(entry)), recipes, &reader, staging)?;
+    let but = &(but | &shared);
     let next = AtomicUsize::new(0);
     let work = || -> Result<(), ReuseError> {
         let mut bytes = Vec::new();
@@ -92,6 +97,31 @@ pub fn copy(
         let theirs = helpers.into_iter().map(|thread| thread.join().unwrap_or(Ok(())));
         theirs.fold(mine, Result::and)
     })
+}
+
+/// Has large files share the blocks of the sources that have all their bytes, where the file system can; which.
+fn share(
+    entries: impl Iterator<Item = EntryIndex>,
+    recipes: &Recipes,
+    reader: &Reader<'_>,
+    staging: &Staging,
+) -> Result<BTreeSet<EntryIndex>, FsError> {
+    let is_large = |entry: &EntryIndex| staging.manifest.entries[*entry].length >= LARGE;
+    let large: BTreeSet<EntryIndex> = entries.filter(is_large).collect();
+    let mut shared = BTreeSet::new();
+    if large.is_empty() {
+        return Ok(shared);
+    }
+    let begun = staging.list()?;
+    for entry in large.into_iter().filter(|entry| !begun.contains_key(entry)) {
+        let Some(source) = recipes.whole(&staging.manifest, entry) else { continue };
+        let Ok(file) = reader.open(source) else { continue };
+        if !staging.clone_whole(entry, &file) {
+            break;
+        }
+        shared.insert(entry);
+    }
+    Ok(shared)
 }
 
 /// Reads a piece as its recipe says; whether it is right.

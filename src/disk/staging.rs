@@ -68,6 +68,44 @@ impl Staging {
         self.place.write_at(&*self.open(entry)?, buf, offset)
     }
 
+    /// Makes an entry of a file with all its bytes, and without a copy of them: whether that can be done. The entry
+    /// has nothing yet.
+    pub(super) fn clone_whole(&self, entry: EntryIndex, from: &File) -> bool {
+        self.place.clone_file(from, entry.to_string())
+    }
+
+    /// Fills an entry with the bytes of a file around what has arrived of it in `parts`, and without a copy of them:
+    /// whether that can be done.
+    pub(super) fn clone_around(
+        &self,
+        entry: EntryIndex,
+        from: &File,
+        parts: impl Iterator<Item = (u64, usize)>,
+    ) -> Result<bool, FsError> {
+        let draft = format!("{entry}.draft");
+        self.place.remove_file_if_there(&draft)?;
+        // A clone may be as read-only as its origin.
+        let Some(file) = Some(&draft)
+            .filter(|draft| self.place.clone_file(from, draft))
+            .and_then(|draft| self.place.open_existing(draft).ok())
+        else {
+            self.place.remove_file_if_there(&draft)?;
+            return Ok(false);
+        };
+        let error = |e| self.error("write", entry, e);
+        file.set_len(self.manifest.entries[entry].length).map_err(error)?;
+        let mut buffer = Vec::new();
+        for (offset, size) in parts {
+            buffer.resize(size, 0);
+            self.read_at(entry, offset, &mut buffer).map_err(error)?;
+            self.place.write_at(&file, &buffer, offset).map_err(error)?;
+        }
+        drop(file);
+        self.pool.forget(entry);
+        self.place.rename(&draft, entry.to_string())?;
+        Ok(true)
+    }
+
     /// Where an entry's new content lies, below the pack's folder.
     pub(super) fn file(&self, entry: EntryIndex) -> String {
         format!("{}/{entry}", self.folder)

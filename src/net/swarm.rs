@@ -45,8 +45,9 @@ const SILENCE: Duration = Duration::from_secs(150);
 const NOTICED: Duration = Duration::from_secs(1);
 
 /// What librqbit may log, in the words of `tracing`'s `EnvFilter`. Of a wrong piece it tells twice, and the one way also
-/// of pieces that it was not given (see [`PackStorage`]).
-pub const LOGS: &str = "librqbit=warn,librqbit::file_ops=error,librqbit_core=error,librqbit_dht=error,\
+/// of pieces that it was not given (see [`PackStorage`]). A torrent that is left in the wrong moment it calls an error
+/// of the task that counts its speed; what a fetch fails of is for us to say.
+pub const LOGS: &str = "librqbit=warn,librqbit::file_ops=error,librqbit_core=off,librqbit_dht=error,\
     librqbit_upnp=error,librqbit_lsd=error";
 
 /// How the swarm reaches others.

@@ -183,6 +183,29 @@ fn rename_with(_: &Dir, _: &OsStr, _: &Dir, _: &OsStr, _: Renaming) -> io::Resul
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Makes a file that shares the blocks of another until one of them is written
+/// (<https://man7.org/linux/man-pages/man2/ioctl_ficlone.2.html>).
+#[cfg(target_os = "linux")]
+pub(super) fn clone(from: &File, dir: &Dir, name: &OsStr) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let to = dir.open_with(name, options.write(true).create_new(true))?;
+    rustix::fs::ioctl_ficlone(to, from).map_err(|e| {
+        // Nothing is in it.
+        let _ = dir.remove_file(name);
+        e.into()
+    })
+}
+
+#[cfg(target_os = "macos")]
+pub(super) fn clone(from: &File, dir: &Dir, name: &OsStr) -> io::Result<()> {
+    Ok(rustix::fs::fclonefileat(from, dir, name, rustix::fs::CloneFlags::NOOWNERCOPY)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub(super) fn clone(_: &File, _: &Dir, _: &OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// A folder's own handle may be open for walking only, so it is opened anew for this.
 pub(super) fn sync_dir(dir: &Dir) -> io::Result<()> {
     dir.open(".")?.sync_all()

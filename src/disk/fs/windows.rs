@@ -91,6 +91,11 @@ pub(super) fn swap(_: &Dir, _: &OsStr, _: &Dir, _: &OsStr) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// NTFS cannot.
+pub(super) fn clone(_: &File, _: &Dir, _: &OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// NTFS journals its names by itself, and a folder's handle cannot be flushed without rights we lack.
 pub(super) fn sync_dir(_: &Dir) -> io::Result<()> {
     Ok(())

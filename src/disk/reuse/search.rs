@@ -43,18 +43,22 @@ pub struct Recipes {
 impl Recipes {
     /// The path of the file in the pack's own folder that has all bytes of this one, and no others.
     pub fn whole_file(&self, manifest: &Manifest, entry: EntryIndex) -> Option<&str> {
+        let source = &self.sources.files[self.whole(manifest, entry)?];
+        source.is_in_place.then_some(source.path.as_str())
+    }
+
+    /// The source that has all bytes of a file, and no others.
+    pub(super) fn whole(&self, manifest: &Manifest, entry: EntryIndex) -> Option<SourceIndex> {
         let mut origins = manifest.pieces_of(entry).map(|piece| {
             let recipe = self.of.get(&piece)?;
             let place = recipe.binary_search_by_key(&entry, |(entry, _)| *entry).ok()?;
             Some(recipe[place].1)
         });
         let first = origins.next()??;
-        let source = &self.sources.files[first.source];
         let is_whole = first.shift == 0
-            && source.is_in_place
-            && source.length == manifest.entries[entry].length
+            && self.sources.files[first.source].length == manifest.entries[entry].length
             && origins.all(|origin| origin == Some(first));
-        is_whole.then_some(source.path.as_str())
+        is_whole.then_some(first.source)
     }
 }
 

@@ -1,7 +1,9 @@
 //! [`Sources`]: files of this machine that may have bytes of a release. They are read and nothing else.
 
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::disk::content::Pool;
 use crate::disk::fs::{Root, read_exact_at};
@@ -84,10 +86,14 @@ impl Sources {
 
 impl Reader<'_> {
     pub fn read_at(&self, source: SourceIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        read_exact_at(&*self.open(source)?, buf, offset)
+    }
+
+    pub fn open(&self, source: SourceIndex) -> io::Result<Arc<File>> {
         let Source { folder, at, path, .. } =
             self.sources.files.get(source).ok_or(ErrorKind::NotFound)?;
         let root = self.roots[*folder].as_ref().ok_or(ErrorKind::NotFound)?;
         let open = || root.open_file(at.as_ref().unwrap_or(path)).map_err(|e| e.source);
-        read_exact_at(&*self.pool.get(source, open)?, buf, offset)
+        self.pool.get(source, open)
     }
 }

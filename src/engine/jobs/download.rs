@@ -129,7 +129,8 @@ impl<'a> Download<'a> {
             if let Some(fault) = now.failure {
                 return Err(fault);
             }
-            if now.finished {
+            // The last piece counts for the others as soon as it is right, and is written only then.
+            if now.finished && self.planned.arrived.left_of(asked).count() == 0 {
                 return Ok(());
             }
             patience.look(&before.since(&standing), &plan.release)?;

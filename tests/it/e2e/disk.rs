@@ -350,6 +350,37 @@ fn an_update_killed_before_any_change_on_a_disk_without_second_names_loses_nothi
     }
 }
 
+/// Files can share blocks there.
+const XFS: &str = "truncate -s 320M image
+    mkfs.xfs -q image
+    mount -o loop image player";
+
+#[test]
+fn where_files_can_share_blocks_an_edited_and_a_doubled_file_need_room_for_what_is_new_alone() {
+    let world = World::on(XFS);
+    let (edited, doubled) = (noise(6_001, 24 << 20), noise(6_002, 16 << 20));
+    let old = Tree::default().with("edited.pak", edited).with("one.pak", doubled.clone());
+    world.publish(&old);
+    world.modsync("sync").exits(0);
+    let before = used(&world);
+    let new = old.clone().damaged("edited.pak").with("two.pak", doubled);
+    world.publish(&new);
+    world.modsync("sync").exits(0);
+    world.has(&new);
+    let grown = used(&world).saturating_sub(before);
+    assert!(grown < 2 << 20, "{grown} bytes more are used");
+    world.modsync("verify").exits(0);
+    world.modsync("rollback").exits(0);
+    world.has(&old);
+}
+
+/// Bytes in use on the player's disk.
+fn used(world: &World) -> u64 {
+    world.sh("sync --file-system player");
+    let disk = rustix::fs::statvfs(world.seen("player")).unwrap();
+    (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+}
+
 #[test]
 fn other_names_of_a_file_keep_the_old_content_and_read_only_files_are_updated() {
     let world = World::with(&pack());
