@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::fs::{Advice, fadvise};
 use walkdir::WalkDir;
 
 use crate::Options;
@@ -77,6 +78,17 @@ fn put_aside(world: &World, folders: &[&str]) {
             fs::rename(&place, aside.join(folder)).unwrap();
         }
         fs::create_dir_all(place).unwrap();
+    }
+    settle();
+    forget(&aside);
+}
+
+/// Gives back the memory in which these files are held, as deleting them would.
+fn forget(folder: &Path) {
+    let files = WalkDir::new(folder).into_iter().map(Result::unwrap);
+    for file in files.filter(|entry| entry.file_type().is_file()) {
+        let file = fs::File::open(file.path()).unwrap();
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
     }
 }
 

@@ -75,15 +75,18 @@ pub(super) fn mount(_: &Dir) -> u64 {
 }
 
 /// Whether a folder lies on a disk that turns, as far as the system tells
-/// (<https://docs.kernel.org/block/queue-sysfs.html>).
+/// (<https://docs.kernel.org/block/queue-sysfs.html>). The disk of a virtual machine says so whatever lies beneath.
 #[cfg(target_os = "linux")]
 pub(super) fn spins(dir: &Dir) -> bool {
     use rustix::fs::{fstat, major, minor};
     let Ok(stat) = fstat(dir) else { return false };
     let device = format!("/sys/dev/block/{}:{}", major(stat.st_dev), minor(stat.st_dev));
+    let is_virtual =
+        std::fs::read_link(&device).is_ok_and(|it| it.display().to_string().contains("/virtio"));
     // A part of a disk has no queue of its own: the disk above it has.
     let asked = ["queue", "../queue"].map(|queue| format!("{device}/{queue}/rotational"));
     asked.iter().find_map(|path| std::fs::read(path).ok()).is_some_and(|it| it.starts_with(b"1"))
+        && !is_virtual
 }
 
 #[cfg(not(target_os = "linux"))]
