@@ -144,7 +144,7 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
             step,
             Step::Remove { .. } | Step::Clear { .. } | Step::Link { .. } | Step::Put { .. }
         );
-        if goes && stands.is_some_and(Stat::is_file) {
+        if goes && stands.is_some() {
             let path = Path::new(step.target());
             root.check_replaceable(path).map_err(|e| refused(e, path))?;
         }

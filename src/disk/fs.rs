@@ -428,13 +428,14 @@ impl Root {
     pub fn sync_dir(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         self.dir_at(path)
-            .and_then(|dir| platform::sync_dir(&dir))
+            .and_then(|dir| self.strike().and_then(|()| platform::sync_dir(&dir)))
             .map_err(|e| self.error("sync", path, e))
     }
 
     /// Makes everything on the folder's disk durable at once, where the system can do that; whether it did.
     pub fn sync_disk(&self) -> Result<bool> {
-        platform::sync_disk(&self.dir).map_err(|e| self.error("sync", Path::new(""), e))
+        let synced = self.strike().and_then(|()| platform::sync_disk(&self.dir));
+        synced.map_err(|e| self.error("sync", Path::new(""), e))
     }
 
     /// What lies directly in a folder, by name; nothing when the folder is not there.

@@ -159,12 +159,21 @@ fn emptying_staging_by_hand_after_a_crash_puts_the_old_release_back() {
 
 #[test]
 fn emptying_the_trash_by_hand_after_a_crash_does_not_stop_the_recovery() {
-    let folder = Folder::with_old_release();
-    let journal = folder.update(true);
-    folder.carry_out(&journal, 3);
-    fs::remove_dir_all(folder.path().join(layout::TRASH)).unwrap();
-    recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
-    assert_eq!(folder.files(), expected());
+    for links in [true, false] {
+        let folder = Folder::with_old_release();
+        let journal = folder.update(links);
+        let before = folder.files();
+        folder.carry_out(&journal, 3);
+        fs::remove_dir_all(folder.path().join(layout::TRASH)).unwrap();
+        recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
+        if links {
+            // A renamed file lay nowhere but in the trash: what is left of the old release comes back.
+            folder.every_file_is_old_or_new(&before);
+        } else {
+            assert_eq!(folder.files(), expected());
+        }
+        assert_eq!(recover(&folder.root, &Cancel::default(), &|_| {}).unwrap(), Recovered::Nothing);
+    }
 }
 
 #[test]
@@ -201,7 +210,7 @@ fn the_trash_gives_back_what_nothing_stands_in_the_way_of_and_expires_by_age_and
     let names = |lines: &[modsync::model::report::FileLine]| {
         lines.iter().map(|line| line.path.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(names(&report.restored), ["removed.pak"]);
+    assert_eq!(names(&report.restored), ["old-name.pak", "removed.pak"]);
     assert_eq!(fs::read(folder.path().join("removed.pak")).unwrap(), b"old, to be removed");
 
     let (day, now) = (Duration::from_hours(24), SystemTime::now());

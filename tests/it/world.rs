@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -40,6 +41,7 @@ pub struct World {
     disks: Option<Disks>,
     /// What runs the program: words before its own.
     through: Vec<String>,
+    program: PathBuf,
     // The last, so that what runs in it has ended when it goes.
     folder: TempDir,
 }
@@ -56,6 +58,7 @@ impl World {
             releases: Cell::default(),
             disks: None,
             through: Vec::new(),
+            program: env!("CARGO_BIN_EXE_modsync").into(),
             origin,
             seeder,
             folder,
@@ -111,6 +114,21 @@ impl World {
     /// The program runs with these words before its own from now on.
     pub fn run_through(&mut self, words: &[&str]) {
         self.through.extend(words.iter().map(|&word| word.to_owned()));
+    }
+
+    /// The program runs as somebody from now on who owns nothing, and may write in every folder there is so far.
+    pub fn run_as_a_stranger(&mut self) {
+        // They may not reach the one that was built.
+        self.program = self.at("modsync");
+        fs::copy(env!("CARGO_BIN_EXE_modsync"), &self.program).unwrap();
+        for folder in ["home", "tmp", "state", "player"] {
+            fs::create_dir_all(self.at(folder)).unwrap();
+        }
+        let folders = walkdir::WalkDir::new(self.at("")).into_iter().map(Result::unwrap);
+        for folder in folders.filter(|entry| entry.file_type().is_dir()) {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        self.run_through(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
     }
 
     pub fn at(&self, path: &str) -> PathBuf {
@@ -210,7 +228,7 @@ impl World {
         fs::create_dir_all(&home).unwrap();
         fs::create_dir_all(&temporary).unwrap();
         let mut line = self.through.clone();
-        line.push(env!("CARGO_BIN_EXE_modsync").to_owned());
+        line.push(self.program.to_str().unwrap().to_owned());
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]);
         command.args(arguments.split_whitespace());
@@ -224,12 +242,17 @@ impl World {
     /// Starts the program, which stops just before its n-th change of the pack's folder; how it ended, when it
     /// makes fewer.
     pub fn spawn_until(&self, change: u64, arguments: &str) -> Result<Running, Ran> {
+        let mut running = self.spawn_with_fault("stop", change, arguments);
+        if running.stops() { Ok(running) } else { Err(running.end(LIMIT)) }
+    }
+
+    /// Starts the program, to which this happens just before its n-th change of the pack's folder.
+    pub fn spawn_with_fault(&self, what: &str, change: u64, arguments: &str) -> Running {
         self.seeder.await_silence();
         let mut command = self.command(arguments);
         let pack = self.at("player/pack");
-        command.env("MODSYNC_FAULT", format!("stop:{change}:{}", pack.display()));
-        let mut running = Running::start(command);
-        if running.stops() { Ok(running) } else { Err(running.end(LIMIT)) }
+        command.env("MODSYNC_FAULT", format!("{what}:{change}:{}", pack.display()));
+        Running::start(command)
     }
 
     /// Keeps the player's folder and our state as they are, under a name.

@@ -231,9 +231,23 @@ pub(super) fn check_writable(dir: &Dir) -> io::Result<()> {
     dir.access(".", AccessType::Access(modes))
 }
 
-/// A file that is open can be replaced: who has it open keeps the old one.
-pub(super) fn check_replaceable(_: &Root, _: &Path) -> io::Result<()> {
-    Ok(())
+/// A file that is open can be replaced: who has it open keeps the old one. In a sticky folder that is for the owners of
+/// the file and of the folder alone (<https://man7.org/linux/man-pages/man7/inode.7.html>).
+pub(super) fn check_replaceable(root: &Root, path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, Mode, fstat, statat};
+    let user = rustix::process::geteuid();
+    root.at(path, |dir, name| {
+        let folder = fstat(dir)?;
+        let is_free = !Mode::from_raw_mode(folder.st_mode).contains(Mode::SVTX) || user.is_root();
+        let is_owner = |owner| owner == user.as_raw();
+        if is_free
+            || is_owner(folder.st_uid)
+            || is_owner(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?.st_uid)
+        {
+            return Ok(());
+        }
+        Err(io::ErrorKind::PermissionDenied.into())
+    })
 }
 
 /// Nobody keeps us here who lets us a moment later.

@@ -104,12 +104,18 @@ fn open_for_fetch(context: &Context, planned: &Planned) -> Result<(LockedFolder,
         |pieces: &PieceSet| pieces.iter().map(|p| planned.manifest.piece_size(p)).sum::<u64>();
     let arrived = bytes_of(&planned.plan.missing).saturating_sub(bytes_of(&left));
     let length = |entry: &EntryIndex| planned.manifest.entries[*entry].length;
-    let moves = &planned.plan.moves;
-    let (moves, copied) = if moves.is_empty() || can_link(root, layout::MARKER)? {
-        (moves.clone(), 0)
-    } else {
-        (Moves::new(), moves.keys().map(length).sum())
-    };
+    let mut moves = planned.plan.moves.clone();
+    if !moves.is_empty() && !can_link(root, layout::MARKER)? {
+        moves.clear();
+    }
+    // Nor can every file have a second name: another user's may not.
+    for (entry, from) in &planned.plan.moves {
+        if moves.contains_key(entry) && !can_link(root, from.as_str())? {
+            moves.remove(entry);
+        }
+    }
+    let copied: u64 =
+        planned.plan.moves.keys().filter(|entry| !moves.contains_key(entry)).map(length).sum();
     let needed = (planned.plan.disk_bytes + copied).saturating_sub(arrived);
     let available = root.available_space()?;
     if available < needed {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use modsync::disk::apply::{Applied, apply};
 use modsync::disk::baseline::{self, Baseline};
-use modsync::disk::complete::complete;
+use modsync::disk::complete::{Moves, complete};
 use modsync::disk::fs::Root;
 use modsync::disk::inventory::{list, scan};
 use modsync::disk::journal::{Journal, Reason, steps_of};
@@ -21,6 +21,7 @@ use modsync::disk::trash;
 use modsync::disk::verify::Cancel;
 use modsync::model::manifest::{InfoHash, Manifest, PieceSet};
 use modsync::model::pack::{Globs, Policy};
+use modsync::model::path::RelPath;
 use modsync::model::release::{Digest, Release};
 use modsync::origin::metainfo;
 
@@ -41,6 +42,7 @@ const OLD: &[(&str, &[u8])] = &[
     ("becomes-file/inner.pak", b"old, in a folder that goes"),
     ("edited.cfg", b"as installed"),
     ("grows.pak", b"short"),
+    ("old-name.pak", b"the same under another name"),
     ("removed.pak", b"old, to be removed"),
     ("same-length.pak", b"AAAA"),
     ("stays/put.pak", b"the same in both"),
@@ -52,12 +54,18 @@ const NEW: &[(&str, &[u8])] = &[
     ("brand/new.pak", b"new"),
     ("edited.cfg", b"as in the new release"),
     ("grows.pak", b"longer than it was"),
+    ("new-name.pak", b"the same under another name"),
     ("same-length.pak", b"BBBB"),
     ("stays/put.pak", b"the same in both"),
     ("very/deep/down/new.pak", b"new, in folders of its own"),
 ];
 
 const USER: &[(&str, &[u8])] = &[("notes.txt", b"mine"), ("saves/one.sav", b"my save")];
+
+/// What the update must not take: files of the user, and one of the pack that was edited.
+pub fn mine() -> Vec<(&'static str, &'static [u8])> {
+    USER.iter().copied().chain([("edited.cfg", &b"edited by the user"[..])]).collect()
+}
 
 /// The folder after the update: the new release and what is the user's.
 pub fn expected() -> Files {
@@ -119,7 +127,11 @@ impl Folder {
     pub fn update(&self, links: bool) -> Journal {
         let plan = self.plan();
         let staging = Staging::create(Arc::clone(&self.root), Arc::clone(&self.new)).unwrap();
-        for (entry, path, _) in self.new.files() {
+        let is_renamed = |path: &RelPath| links && path.as_str() == "new-name.pak";
+        let renamed = self.new.files().filter(|(_, path, _)| is_renamed(path));
+        let old_name = RelPath::new("old-name.pak").unwrap();
+        let moves: Moves = renamed.map(|(entry, ..)| (entry, old_name.clone())).collect();
+        for (entry, path, _) in self.new.files().filter(|(_, path, _)| !is_renamed(path)) {
             let bytes = NEW.iter().find(|(name, _)| *name == path.as_str()).unwrap().1;
             for piece in self.new.pieces_of(entry).filter(|&piece| plan.wanted.contains(piece)) {
                 for span in self.new.spans(piece).filter(|span| span.entry == entry) {
@@ -128,12 +140,13 @@ impl Folder {
                 }
             }
         }
-        let staged = complete(&plan, &plan.moves, &staging, &Cancel::default(), &|_| {}).unwrap();
+        let staged = complete(&plan, &moves, &staging, &Cancel::default(), &|_| {}).unwrap();
         let id = "20260101T000000Z".to_owned();
         let before = baseline::peek(&self.root).unwrap();
         let mut files = plan.staying(&self.new, before.as_ref());
         files.extend(staged.unchanged.iter().map(|(path, stat)| (path.clone(), (*stat).into())));
         files.extend(staged.files.iter().map(|(path, file)| (path.clone(), file.looks)));
+        files.extend(staged.moved.iter().map(|(path, file)| (path.clone(), file.looks)));
         let next = Baseline {
             release: release(2, &self.new),
             files,
@@ -251,6 +264,7 @@ impl Folder {
             .filter_entry(|entry| entry.file_name() != layout::OWN_FOLDER)
             .map(|entry| entry.unwrap().into_path())
             .filter(|path| path.is_dir())
+            .map(|path| path.strip_prefix(self.path()).unwrap().to_owned())
             .collect()
     }
 

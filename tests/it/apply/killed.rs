@@ -11,7 +11,7 @@ use modsync::disk::fs::faults::{Failure, Faults};
 use modsync::disk::layout;
 use modsync::disk::verify::Cancel;
 
-use super::folder::{Files, Folder, expected, release};
+use super::folder::{Files, Folder, expected, mine, release};
 
 #[test]
 fn an_update_killed_at_any_change_and_again_in_its_recovery_ends_all_new_or_all_old() {
@@ -74,9 +74,14 @@ fn killed_everywhere(
     number: u8,
 ) -> Ends {
     let mut ends = Ends::default();
+    let folders_after = {
+        let folder = start();
+        folder.carry_out(&change(&folder), usize::MAX);
+        folder.dirs()
+    };
     for at in 1.. {
         let folder = start();
-        let before = folder.files();
+        let (before, folders_before) = (folder.files(), folder.dirs());
         let journal = change(&folder);
         let next = folder.next();
         let faults = Faults::at(at, Failure::Death);
@@ -88,6 +93,7 @@ fn killed_everywhere(
         }
         let context = format!("killed at {at}");
         each_is_of_one(&folder.files(), &before, after, &context);
+        folder.holds_in_trash_or_place(&mine());
         if journal.links {
             none_is_missing(&folder.files(), &before, after, &context);
         }
@@ -98,6 +104,7 @@ fn killed_everywhere(
             let dying = self::dying(folder.path(), &faults);
             let recovered = recover(&dying, &Cancel::default(), &|_| {});
             each_is_of_one(&folder.files(), &before, after, &context);
+            folder.holds_in_trash_or_place(&mine());
             if journal.links {
                 none_is_missing(&folder.files(), &before, after, &context);
             }
@@ -105,13 +112,13 @@ fn killed_everywhere(
             let now = folder.files();
             let installed = baseline::peek(&folder.root).unwrap().unwrap().release;
             if installed == release(number, if number == 2 { &folder.new } else { &folder.old }) {
-                assert_eq!(&now, after, "{context}");
+                assert_eq!((&now, folder.dirs()), (after, folders_after.clone()), "{context}");
                 ends.new += 1;
             } else {
-                assert_eq!(now, before, "{context}");
+                assert_eq!((&now, &folder.dirs()), (&before, &folders_before), "{context}");
                 ends.old += 1;
             }
-            folder.holds_in_trash_or_place(&[("edited.cfg", b"edited by the user")]);
+            folder.holds_in_trash_or_place(&mine());
             let left = [layout::JOURNAL, layout::BASELINE_NEXT];
             assert_eq!(left.map(|file| folder.root.stat(file).unwrap()), [None; 2], "{context}");
             if recovered.is_ok() {

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Tree, World, noise};
-use crate::world::{LIMIT, Running};
+use crate::world::{LIMIT, Running, is_nightly};
 
 const BIG: usize = 2_000_000;
 const PIECE: u64 = 32 << 10;
@@ -115,8 +115,28 @@ fn a_kill_in_the_middle_of_a_rollback_still_goes_back_and_stays_there() {
     }
 }
 
-#[test]
-fn a_kill_before_any_single_change_of_a_recovery_is_made_good_without_network() {
+/// A player with an update to come in which everything changes that can.
+struct ToCome {
+    world: World,
+    old: Tree,
+    new: Tree,
+    mine: Tree,
+}
+
+impl ToCome {
+    /// What the folder has when it is applied.
+    fn applied(&self) -> Tree {
+        self.new.clone().and(&self.mine.clone().without("config/game.toml"))
+    }
+
+    #[track_caller]
+    fn nothing_is_lost(&self) {
+        each_file_is_old_or_new(&self.world.tree(), &self.old, &self.new, &self.mine);
+        nothing_of_mine_is_lost(&self.world, &self.mine);
+    }
+}
+
+fn everything_to_come() -> ToCome {
     let moved = noise(40, 30_000);
     let old = super::pack()
         .with("becomes a folder", noise(41, 500))
@@ -135,6 +155,46 @@ fn a_kill_before_any_single_change_of_a_recovery_is_made_good_without_network() 
     mine.write(&world.pack());
     world.publish(&new.clone().with("config/game.toml", noise(46, 700)));
     let new = new.with("config/game.toml", noise(46, 700));
+    ToCome { world, old, new, mine }
+}
+
+#[test]
+fn a_kill_before_any_change_of_an_update_is_made_good_without_network() {
+    let to_come = everything_to_come();
+    let world = &to_come.world;
+    let before = world.tree();
+    world.keep("before");
+    let (mut ended_old, mut ended_new) = (0, 0);
+    for at in (1..).step_by(if is_nightly() { 1 } else { 7 }) {
+        world.bring_back("before");
+        let sync = match world.spawn_with_fault("kill", at, "sync").end(LIMIT) {
+            ended if ended.code.is_none() => ended,
+            ended => {
+                ended.exits(0);
+                break;
+            }
+        };
+        to_come.nothing_is_lost();
+        world.origin.take_log();
+        world.modsync("status").exits(0);
+        assert_eq!(world.origin.take_log(), [], "{at}: {sync:?}");
+        to_come.nothing_is_lost();
+        if world.tree() == before {
+            ended_old += 1;
+        } else {
+            world.has(&to_come.applied());
+            ended_new += 1;
+        }
+    }
+    assert!(ended_old > 3 && ended_new > 5, "{ended_old} old, {ended_new} new");
+    world.has(&to_come.applied());
+    world.modsync("verify").exits(0);
+}
+
+#[test]
+fn a_kill_before_any_single_change_of_a_recovery_is_made_good_without_network() {
+    let to_come = everything_to_come();
+    let world = &to_come.world;
     let mut sync = world.spawn("sync");
     assert!(appears(&world.own("journal"), &mut sync), "{:?}", sync.end(LIMIT));
     sync.sigkill();
@@ -142,14 +202,11 @@ fn a_kill_before_any_single_change_of_a_recovery_is_made_good_without_network() 
     world.keep("killed");
     for at in 1.. {
         world.bring_back("killed");
-        let mut recovery = world.command("status");
-        recovery.env("MODSYNC_FAULT", format!("kill:{at}:{}", world.pack().display()));
-        let recovery = Running::start(recovery).end(LIMIT);
-        each_file_is_old_or_new(&world.tree(), &old, &new, &mine);
-        nothing_of_mine_is_lost(&world, &mine);
+        let recovery = world.spawn_with_fault("kill", at, "status").end(LIMIT);
+        to_come.nothing_is_lost();
         world.modsync("status").exits(0);
-        world.has(&new.clone().and(&mine.clone().without("config/game.toml")));
-        nothing_of_mine_is_lost(&world, &mine);
+        world.has(&to_come.applied());
+        to_come.nothing_is_lost();
         if recovery.code.is_some() {
             recovery.exits(0);
             assert!(at > 15, "only {at} changes");

@@ -350,6 +350,50 @@ fn an_update_killed_before_any_change_on_a_disk_without_second_names_loses_nothi
     }
 }
 
+/// A player with an update to come to files that somebody else put there, and who may do this with the folders.
+fn with_files_of_somebody_else(rights: u32) -> World {
+    let mut world = World::new();
+    theirs().write(&world.pack());
+    world.run_as_a_stranger();
+    world.publish(&theirs());
+    world.modsync("sync").exits(0).says("0 new, 0 changed");
+    for folder in ["", "mods", "mods/extra", "maps", "maps/old", "shaders", "config"] {
+        let rights = fs::Permissions::from_mode(rights);
+        fs::set_permissions(world.pack().join(folder), rights).unwrap();
+    }
+    world.publish(&next_of_theirs());
+    world
+}
+
+fn theirs() -> Tree {
+    pack().with("old name.pak", noise(6_003, 90_000))
+}
+
+fn next_of_theirs() -> Tree {
+    let renamed = pack().with("new name.pak", noise(6_003, 90_000));
+    renamed.damaged("maps/castle.map").without("shaders/wind.glsl")
+}
+
+#[test]
+fn files_that_somebody_else_owns_are_renamed_replaced_removed_and_brought_back() {
+    let world = with_files_of_somebody_else(0o777);
+    world.modsync("sync").exits(0);
+    world.has(&next_of_theirs());
+    world.modsync("verify").exits(0);
+    world.modsync("rollback").exits(0);
+    world.has(&theirs());
+}
+
+#[test]
+fn where_only_the_owner_may_take_a_file_away_nothing_of_an_update_is_begun() {
+    let world = with_files_of_somebody_else(0o1777);
+    let before = world.tree();
+    let refused = world.modsync("sync --json").exits(1).json();
+    assert_eq!(refused["kind"], "access_denied", "{refused}");
+    assert!(!world.own("journal").exists());
+    world.has(&before);
+}
+
 /// Files can share blocks there.
 const XFS: &str = "truncate -s 320M image
     mkfs.xfs -q image
