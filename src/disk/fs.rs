@@ -263,6 +263,11 @@ impl Root {
         write_all_at(file, bytes, offset)
     }
 
+    /// Has the disk begin to take what was written, for a sync to come.
+    pub(super) fn begin_sync(file: &File, offset: u64, length: usize) {
+        platform::begin_sync(file, offset, length);
+    }
+
     /// Makes the content of an open file of the folder durable.
     pub(super) fn sync_file(&self, file: &File) -> io::Result<()> {
         self.strike_at_write(|| {})?;

@@ -65,7 +65,10 @@ impl Staging {
             // What is written at once is not written again.
             return self.place.write_at(&self.make(entry)?, buf, offset);
         }
-        self.place.write_at(&*self.open(entry)?, buf, offset)
+        let file = self.open(entry)?;
+        self.place.write_at(&file, buf, offset)?;
+        Root::begin_sync(&file, offset, buf.len());
+        Ok(())
     }
 
     /// Makes an entry of a file with all its bytes, and without a copy of them: whether that can be done. The entry
