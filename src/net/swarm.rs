@@ -35,7 +35,7 @@ pub use super::turn::Turn;
 use super::turn::Turns;
 use crate::disk::fs::{FsError, Root};
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::manifest::{EntryIndex, InfoHash, Manifest, PieceSet};
+use crate::model::manifest::{EntryIndex, InfoHash, PieceSet};
 
 /// How long a connected peer may say nothing. Clients let one wait for 10 s and more before they give
 /// anything, and say every two minutes that they are still there (BEP 3).
@@ -180,16 +180,16 @@ pub struct Standing {
     pub failure: Option<Fault>,
 }
 
-/// Whether librqbit sees the same entries as we do.
-pub fn agrees(bytes: &[u8], manifest: &Manifest) -> Result<(), SwarmError> {
-    let lengths = std::panic::catch_unwind(AssertUnwindSafe(|| {
+/// Whether librqbit sees in a torrent what we see: this info hash, and entries of these lengths.
+pub fn agrees(bytes: &[u8], info_hash: InfoHash, lengths: &[u64]) -> Result<(), SwarmError> {
+    let same = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let torrent = librqbit::torrent_from_bytes(bytes).ok()?;
         let info = torrent.info.data.validate().ok()?;
-        Some((torrent.info_hash.0, info.iter_file_lengths().collect::<Vec<_>>()))
+        let are_ours = info.iter_file_lengths().eq(lengths.iter().copied());
+        Some(torrent.info_hash.0 == info_hash.0 && are_ours)
     }))
-    .map_err(|_| SwarmError::Panicked(manifest.info_hash))?;
-    let ours: Vec<u64> = manifest.entries.iter().map(|entry| entry.length).collect();
-    if lengths == Some((manifest.info_hash.0, ours)) { Ok(()) } else { Err(SwarmError::Disagrees) }
+    .map_err(|_| SwarmError::Panicked(info_hash))?;
+    if same == Some(true) { Ok(()) } else { Err(SwarmError::Disagrees) }
 }
 
 /// Resolves `host:port`s. One that cannot be resolved is left out: another peer may do.

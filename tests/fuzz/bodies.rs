@@ -4,6 +4,7 @@
 //!     cd tests/fuzz && cargo +nightly fuzz run --fuzz-dir . metainfo
 
 use std::fs;
+use std::path::{Component, Path};
 
 use modsync::control::api::Request;
 use modsync::disk::apply::recover;
@@ -84,10 +85,18 @@ pub fn stays_inside(path: &RelPath) {
         assert!(!name.contains(|c: char| c.is_control() || "<>:\"|?*".contains(c)), "{text:?}");
         let stem = name.split('.').next().unwrap().trim_end().to_ascii_uppercase();
         let numbered = |device: &str| {
-            stem.strip_prefix(device).is_some_and(|n| n.len() == 1 && "123456789".contains(n))
+            let number = stem.strip_prefix(device).map(|number| number.chars().collect::<Vec<_>>());
+            number.is_some_and(|n| n.len() == 1 && "0123456789¹²³".contains(n[0]))
         };
-        let is_device = matches!(&*stem, "CON" | "PRN" | "AUX" | "NUL");
+        let is_device =
+            matches!(&*stem, "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$");
         assert!(!is_device && !numbered("COM") && !numbered("LPT"), "{text:?}");
     }
-    assert!(!text.contains('\\') && !text.eq_ignore_ascii_case(OWN_FOLDER), "{text:?}");
+    assert!(!text.contains('\\'), "{text:?}");
+    let first = text.split('/').next().unwrap().to_lowercase();
+    assert!(first != OWN_FOLDER && first != "modsyn~1", "{text:?}");
+    let joined = Path::new("root").join(path);
+    let below: Vec<_> = joined.components().skip(1).collect();
+    assert!(below.iter().all(|part| matches!(part, Component::Normal(_))), "{text:?}");
+    assert_eq!(below.len(), text.split('/').count(), "{text:?}");
 }

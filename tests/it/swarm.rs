@@ -90,7 +90,8 @@ async fn who_seeds_gives_way_to_who_fetches_and_comes_back() {
 fn librqbit_sees_the_same_entries_in_every_torrent_we_accept() {
     for (name, bytes) in acceptable().into_iter().map(|case| (case.name, case.torrent.encode())) {
         let manifest = metainfo::parse(&bytes).unwrap();
-        assert!(agrees(&bytes, &manifest).is_ok(), "{name}");
+        let lengths: Vec<u64> = manifest.entries.iter().map(|entry| entry.length).collect();
+        assert!(agrees(&bytes, manifest.info_hash, &lengths).is_ok(), "{name}");
     }
 }
 

@@ -108,8 +108,21 @@ async fn empty_trash(context: &Context) -> Option<InTrash> {
 
 /// Takes a `.torrent` if every rule allows it, and keeps it.
 fn accept(state: &Root, digest: Digest, bytes: &[u8]) -> Result<Release, Fault> {
-    let manifest = read_torrent(bytes)?;
-    swarm::agrees(bytes, &manifest)?;
+    let (release, lengths) = {
+        let manifest = read_torrent(bytes)?;
+        let lengths: Vec<u64> = manifest.entries.iter().map(|entry| entry.length).collect();
+        let release = Release {
+            digest,
+            info_hash: manifest.info_hash,
+            name: manifest.name.clone(),
+            length: manifest.content_length(),
+            files: manifest.files().count() as u64,
+            seen: SystemTime::now(),
+        };
+        (release, lengths)
+    };
+    // Of a large torrent either reading takes much memory: one after the other.
+    swarm::agrees(bytes, release.info_hash, &lengths)?;
     state.create_dir_all("releases")?;
     state.write_atomic(kept_torrent(digest), bytes)?;
     for (name, _) in state.list("releases")? {
@@ -118,12 +131,5 @@ fn accept(state: &Root, digest: Digest, bytes: &[u8]) -> Result<Release, Fault> 
             state.remove_file_if_there(path)?;
         }
     }
-    Ok(Release {
-        digest,
-        info_hash: manifest.info_hash,
-        name: manifest.name.clone(),
-        length: manifest.content_length(),
-        files: manifest.files().count() as u64,
-        seen: SystemTime::now(),
-    })
+    Ok(release)
 }

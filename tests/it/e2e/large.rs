@@ -28,6 +28,7 @@ fn a_pack_of_very_many_small_files_needs_few_handles_and_little_memory() {
     let count = if is_nightly() { 300_000 } else { 15_000 };
     let mut world = World::new();
     world.run_through(FEW_FILES);
+    world.set("max_removed_files", "1000");
     let path = |n: u64| format!("{}/{}/{n}.pak", n % 97, n % 1009);
     let old = (0..count).fold(Tree::default(), |tree, n| tree.with(&path(n), noise(n, 100)));
     let changed = |n: u64| n % 600 == 7;
