@@ -124,6 +124,8 @@ fn beside_a_peer_that_stalls_an_honest_one_is_enough() {
     stalled.joined_by_an_honest_one();
     stalled.world.set_network("give_up_after", "\"24s\"");
     stalled.world.spawn("sync").end(LIMIT / 2).exits(0);
+    let visits = stalled.peer.past_visits();
+    assert!(visits.iter().any(|visit| !visit.asked.is_empty()), "it was not asked: {visits:?}");
     stalled.world.has(&next_pack());
     stalled.world.modsync("verify").exits(0);
 }
