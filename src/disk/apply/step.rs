@@ -278,14 +278,20 @@ impl Steps<'_> {
         let mut folders: Vec<&str> = ancestors(path).collect();
         folders.reverse();
         folders.push(path);
-        for folder in folders {
-            if root.stat(folder)?.is_some_and(|stat| stat.kind != Kind::Dir) {
-                let kept = self.free_place(to)?;
-                root.rename(folder, kept).map_err(|e| refused(e, Path::new(folder)))?;
+        for _ in 0..ATTEMPTS {
+            for folder in &folders {
+                if root.stat(folder)?.is_some_and(|stat| stat.kind != Kind::Dir) {
+                    let kept = self.free_place(to)?;
+                    root.rename(folder, kept).map_err(|e| refused(e, Path::new(folder)))?;
+                }
+            }
+            match root.create_dir_all(path) {
+                // Another one came there meanwhile.
+                Err(e) if e.kind() == FaultKind::FolderChanged => {}
+                made => return Ok(made?),
             }
         }
-        root.create_dir_all(path)?;
-        Ok(())
+        Err(changed_meanwhile(path))
     }
 
     fn put_back(self, kept: &str, path: &Path) -> Result<(), FsError> {
@@ -308,8 +314,7 @@ impl Steps<'_> {
 
 pub(super) fn changed_meanwhile(path: &str) -> Fault {
     let what = format!("`{path}` changed while ModSync worked");
-    let hint = "A file changed while ModSync worked; close what writes there.";
-    Fault::new(FaultKind::FolderChanged, what, hint)
+    Fault::new(FaultKind::FolderChanged, what, hint(FaultKind::FolderChanged))
 }
 
 /// A file that cannot be taken away is, as far as we can know, in use.

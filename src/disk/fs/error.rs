@@ -59,6 +59,8 @@ fn fault_kind(e: &io::Error) -> FaultKind {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => FaultKind::AccessDenied,
         ErrorKind::ExecutableFileBusy | ErrorKind::ResourceBusy => FaultKind::FileInUse,
         ErrorKind::CrossesDevices => FaultKind::OtherDisk,
+        // A file stands where there was a folder.
+        ErrorKind::NotADirectory => FaultKind::FolderChanged,
         ErrorKind::StaleNetworkFileHandle | ErrorKind::NotConnected => FaultKind::FolderGone,
         _ => FaultKind::Io,
     }
@@ -90,6 +92,7 @@ pub fn hint(kind: FaultKind) -> &'static str {
         FaultKind::LinkInTheWay => {
             "Replace the link with a real folder, or name the folder it leads to in the settings."
         }
+        FaultKind::FolderChanged => "A file changed while ModSync worked; close what writes there.",
         FaultKind::OtherDisk => "Let all of the pack's folder lie on one disk.",
         _ => "Look at the disk for errors.",
     }
