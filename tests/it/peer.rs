@@ -28,7 +28,7 @@ const BLOCK_OF_PIECE: u8 = 7;
 #[derive(Debug, Clone)]
 pub struct Release {
     pub torrent: Vec<u8>,
-    info_hash: [u8; 20],
+    pub info_hash: [u8; 20],
     content: Vec<u8>,
 }
 
@@ -43,6 +43,24 @@ pub struct Manner {
     pub lies: bool,
     /// How long it waits before each block.
     pub pause: Duration,
+    /// What it says instead of what it has.
+    pub nonsense: Option<Vec<u8>>,
+}
+
+/// Messages that no client sends: an endless one, too much of a bitfield, and a piece that there is not.
+pub fn nonsense() -> [Vec<u8>; 3] {
+    let message = |kind: u8, rest: &[u8]| {
+        let length = u32::try_from(rest.len() + 1).unwrap().to_be_bytes();
+        [&length[..], &[kind], rest].concat()
+    };
+    let endless = [&[0xff; 4][..], &[BLOCK_OF_PIECE], &[0; BLOCK]].concat();
+    [endless, message(BITFIELD, &[0xff; 999]), message(HAVE, &[0xff; 4])]
+}
+
+/// The first that a client says.
+pub fn hello(info_hash: &[u8; 20]) -> Vec<u8> {
+    let name = b"-XX0001-000000000000";
+    [&b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0"[..], info_hash, name].concat()
 }
 
 /// What became of one connection.
@@ -140,6 +158,15 @@ impl Peer {
         visits.clone()
     }
 
+    /// Waits until somebody came.
+    #[track_caller]
+    pub fn await_a_visit(&self) {
+        let none = |visits: &mut Vec<Visit>| visits.is_empty();
+        let visits = self.shared.news.wait_timeout_while(self.shared.visits(), PATIENCE, none);
+        let (visits, waited) = visits.unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "nobody came: {visits:?}");
+    }
+
     /// Waits until somebody was given all of a piece.
     #[track_caller]
     pub fn await_a_piece_given(&self) {
@@ -166,20 +193,18 @@ impl Shared {
     }
 
     fn meet(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let mut hello = [0; 68];
-        stream.read_exact(&mut hello)?;
-        if hello[28..48] != self.release.info_hash {
+        let mut heard = [0; 68];
+        stream.read_exact(&mut heard)?;
+        if heard[28..48] != self.release.info_hash {
             return Ok(());
         }
-        let name = b"-XX0001-000000000000";
-        let answer =
-            [&b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0"[..], &self.release.info_hash, name];
-        stream.write_all(&answer.concat())?;
+        stream.write_all(&hello(&self.release.info_hash))?;
         let number = {
             let mut visits = self.visits();
             visits.push(Visit::default());
             visits.len() - 1
         };
+        self.news.notify_all();
         let ended = self.talk(&mut stream, number);
         self.visits()[number].is_over = true;
         self.news.notify_all();
@@ -187,6 +212,10 @@ impl Shared {
     }
 
     fn talk(&self, stream: &mut TcpStream, visit: usize) -> std::io::Result<()> {
+        if let Some(nonsense) = &self.manner.nonsense {
+            stream.write_all(nonsense)?;
+            return std::io::copy(stream, &mut std::io::sink()).map(drop);
+        }
         let pieces = self.release.pieces();
         let mut field = vec![0; pieces.div_ceil(8)];
         if !self.manner.has_nothing {

@@ -1,18 +1,29 @@
 //! Peers that lie, and strangers who knock: nothing false reaches the folder, and the honest ones are enough.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use modsync::origin::metainfo;
 use serde_json::json;
 
 use super::{Tree, World, next_pack, noise, pack};
-use crate::peer::{Manner, Peer, Release};
+use crate::peer::{Manner, Peer, Release, hello, nonsense};
 use crate::transmission::free_address;
-use crate::world::LIMIT;
+use crate::world::{LIMIT, Ran, Running};
 
 /// Far more of a file than is there by chance.
 const A_LIE: usize = 4 << 10;
+/// Bytes that a small pack may take, whoever sends it.
+const MEMORY: u64 = 100 << 20;
+
+/// Waits for the end of what has not taken much memory.
+#[track_caller]
+fn ends_small(sync: Running) -> Ran {
+    let (ran, peak) = sync.end_with_peak();
+    assert!((1..MEMORY).contains(&peak), "{peak} bytes: {ran:?}");
+    ran
+}
 
 /// An update, and a peer that has other bytes for all of it.
 struct LiedTo {
@@ -71,7 +82,7 @@ fn a_peer_that_lies_is_given_up_and_nothing_of_it_is_kept() {
     let lied_to = LiedTo::new();
     let world = &lied_to.world;
     world.set_network("give_up_after", "\"4s\"");
-    let fault = world.modsync("sync --json").exits(1).json();
+    let fault = ends_small(world.spawn("sync --json")).exits(1).json();
     assert_eq!(fault["kind"], json!("no_peers"), "{fault}");
     let given = lied_to.pieces_given();
     assert!(given.iter().sum::<usize>() > 0, "it told no lie: {given:?}");
@@ -97,7 +108,7 @@ fn beside_a_peer_that_lies_an_honest_one_is_enough() {
     let sync = world.spawn("sync");
     lied_to.liar.await_a_piece_given();
     world.seeder.limit_upload(None);
-    sync.end(LIMIT).exits(0);
+    ends_small(sync).exits(0);
     let given = lied_to.pieces_given();
     assert!(given.iter().sum::<usize>() > 0, "it told no lie: {given:?}");
     world.has(&next_pack());
@@ -105,8 +116,36 @@ fn beside_a_peer_that_lies_an_honest_one_is_enough() {
 }
 
 #[test]
-fn strangers_who_send_garbage_disturb_nobody() {
+fn beside_peers_that_talk_nonsense_an_honest_one_is_enough() {
     let world = World::with(&pack());
+    let release = Release::of(&next_pack());
+    let fools = nonsense().map(|nonsense| {
+        Peer::start(&release, Manner { nonsense: Some(nonsense), ..Manner::default() })
+    });
+    let files = world.at("honest");
+    next_pack().write(&files.join("Pack"));
+    world.seeder.seed(&release.torrent, &files);
+    let quoted = fools.each_ref().map(Peer::quoted).join(", ");
+    world.set("peers", &format!("[{quoted}, {:?}]", world.seeder.peer()));
+    world.origin.publish(release.torrent);
+    // Who is honest waits until all of the others were heard.
+    world.seeder.limit_upload(Some(0));
+    world.set_network("give_up_after", "\"60s\"");
+    let sync = world.spawn("sync");
+    fools.iter().for_each(Peer::await_a_visit);
+    world.seeder.limit_upload(None);
+    ends_small(sync).exits(0);
+    world.has(&next_pack());
+    world.modsync("verify").exits(0);
+}
+
+#[test]
+fn strangers_who_send_garbage_disturb_nobody() {
+    let world = World::new();
+    let (torrent, _) = world.prepare(&pack());
+    let info_hash = metainfo::parse(&torrent).unwrap().info_hash.0;
+    world.origin.publish(torrent);
+    world.modsync("sync").exits(0);
     let port = free_address().port();
     world.set_network("listen_port", &port.to_string());
     let engine = world.follow();
@@ -116,18 +155,33 @@ fn strangers_who_send_garbage_disturb_nobody() {
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap().to_owned();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     };
-    let before = resident();
-    let strangers: Vec<_> = (0..500)
+    let handles = || fs::read_dir(format!("/proc/{}/fd", engine.id())).unwrap().count();
+    let before = (resident(), handles());
+    let nonsense = nonsense();
+    let mut strangers: Vec<_> = (0..500)
         .map(|n| {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            let _ = stream.write_all(&noise(n, 400));
+            let said = match n % 4 {
+                0 => noise(n, 400),
+                1 => hello(&[n as u8; 20]),
+                2 => [hello(&info_hash), nonsense[n as usize / 4 % 3].clone()].concat(),
+                _ => Vec::new(),
+            };
+            let _ = stream.write_all(&said);
             stream
         })
         .collect();
+    // Who knows the pack is let in.
+    let mut answer = [0; 68];
+    strangers[2].set_read_timeout(Some(LIMIT)).unwrap();
+    strangers[2].read_exact(&mut answer).unwrap();
+    assert_eq!(answer[28..48], info_hash);
     world.publish(&next_pack());
     world.modsync("sync").exits(0);
     world.has(&next_pack());
     let after = resident();
-    assert!(after < before + 50, "{before} MiB and then {after}");
+    assert!(after < before.0 + 50, "{} MiB and then {after}", before.0);
     drop(strangers);
+    // librqbit closes a connection that came to nothing when the next one comes.
+    assert!(handles() < before.1 + 500, "{} handles and then {}", before.1, handles());
 }
