@@ -94,5 +94,10 @@ esac
 # Tests wait for other programs more than they compute.
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
 cargo test --locked -- "${arguments[@]}"
+if [ "${MODSYNC_TESTS:-}" = nightly ] && [ -z "$filters" ]; then
+    # What the worst torrents may cost is a limit of the release.
+    cargo bench --locked --bench cost -- worst
+    cargo check --manifest-path tests/fuzz/Cargo.toml
+fi
 # In the tests' profile: nothing is measured here.
 [ -n "$filters" ] || cargo test --locked --bench cost -- --short

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Tree, World, next_pack, noise, pack};
 use crate::disks::WITHOUT_RIGHTS;
-use crate::world::{LIMIT, Ran, is_nightly};
+use crate::world::{LIMIT, Ran, Running, is_nightly};
 
 /// The pack and our own state lie on one disk of 40 MB.
 const ONE_DISK: &str = "mount -t tmpfs -o size=40m disk player
@@ -63,6 +63,25 @@ fn goes_on(world: &World) {
     assert_eq!(world.stamps(), before);
 }
 
+/// Makes player and state as they were kept.
+const ANEW: &str = "rm -rf player/pack state/*; cp -a before/. player; cp -a state-before/. state";
+
+/// Stops an update before one of its changes after the other, each time after a script has made everything as it was.
+#[track_caller]
+fn before_changes(world: &World, step: usize, anew: &str, mut does: impl FnMut(u64, Running)) {
+    for at in (1..).step_by(if is_nightly() { 1 } else { step }) {
+        world.sh(anew);
+        match world.spawn_until(at, "sync") {
+            Ok(sync) => does(at, sync),
+            Err(ended) => {
+                ended.exits(0);
+                assert!(at > 60, "only {at} changes");
+                return;
+            }
+        }
+    }
+}
+
 /// It ended well, or says that the disk is full.
 #[track_caller]
 fn is_full(ran: &Ran) -> bool {
@@ -78,28 +97,24 @@ fn a_disk_that_fills_up_before_any_change_of_an_update_loses_nothing() {
     let world = with_an_update_to_come(ONE_DISK);
     world.sh("cp -a player before");
     let mut stopped_by_it = 0;
-    for at in (1..).step_by(if is_nightly() { 1 } else { 9 }) {
-        world.sh("rm -rf player/pack player/state/*; cp -a before/. player");
-        let sync = match world.spawn_until(at, "sync") {
-            Ok(sync) => sync,
-            Err(ended) => {
-                ended.exits(0);
-                assert!(at > 60, "only {at} changes");
-                break;
-            }
-        };
-        world.sh("dd if=/dev/zero of=player/filler bs=64k 2>/dev/null || true");
-        world.sh(&format!("truncate -s -{}k player/filler", at % 5 * 4));
-        sync.go_on();
-        stopped_by_it += u32::from(is_full(&sync.end(LIMIT)));
-        nothing_is_lost(&world);
-        // It cannot do better a second time, nor worse.
-        is_full(&world.modsync("sync"));
-        nothing_is_lost(&world);
-        world.modsync("status").exits(0);
-        world.sh("rm player/filler");
-        goes_on(&world);
-    }
+    before_changes(
+        &world,
+        9,
+        "rm -rf player/pack player/state/*; cp -a before/. player",
+        |at, sync| {
+            world.sh("dd if=/dev/zero of=player/filler bs=64k 2>/dev/null || true");
+            world.sh(&format!("truncate -s -{}k player/filler", at % 5 * 4));
+            sync.go_on();
+            stopped_by_it += u32::from(is_full(&sync.end(LIMIT)));
+            nothing_is_lost(&world);
+            // It cannot do better a second time, nor worse.
+            is_full(&world.modsync("sync"));
+            nothing_is_lost(&world);
+            world.modsync("status").exits(0);
+            world.sh("rm player/filler");
+            goes_on(&world);
+        },
+    );
     assert!(stopped_by_it > 3, "the full disk stopped it {stopped_by_it} times only");
 }
 
@@ -217,9 +232,7 @@ fn a_file_that_cannot_be_replaced_from_some_change_on_is_waited_for_in_the_middl
     let world = with_an_update_to_come("true");
     world.sh("cp -a player before; cp -a state state-before");
     let mut waited = 0;
-    for at in (1..).step_by(if is_nightly() { 1 } else { 11 }) {
-        world.sh("rm -rf player/pack state/*; cp -a before/. player; cp -a state-before/. state");
-        let Ok(sync) = world.spawn_until(at, "sync") else { break };
+    before_changes(&world, 11, ANEW, |_, sync| {
         // It may be replaced already, or about to be.
         world.sh("chattr +i player/pack/mods/core.pak");
         sync.go_on();
@@ -231,7 +244,7 @@ fn a_file_that_cannot_be_replaced_from_some_change_on_is_waited_for_in_the_middl
         }
         nothing_is_lost(&world);
         goes_on(&world);
-    }
+    });
     assert!(waited > 2, "it was in use {waited} times only");
 }
 
@@ -274,9 +287,7 @@ fn a_folder_that_goes_while_there_is_no_news_is_noticed_at_the_next_check_and_wh
 fn a_disk_that_goes_in_the_middle_of_an_update_takes_nothing_with_it() {
     let world = with_an_update_to_come("mount -t tmpfs -o size=40m disk player");
     world.sh("cp -a player before; cp -a state state-before");
-    for at in (1..).step_by(if is_nightly() { 1 } else { 17 }) {
-        world.sh("rm -rf player/pack state/*; cp -a before/. player; cp -a state-before/. state");
-        let Ok(sync) = world.spawn_until(at, "sync") else { break };
+    before_changes(&world, 17, ANEW, |_, sync| {
         world.sh("mkdir -p elsewhere; mount --move player elsewhere");
         sync.go_on();
         sync.end(LIMIT);
@@ -286,7 +297,7 @@ fn a_disk_that_goes_in_the_middle_of_an_update_takes_nothing_with_it() {
         world.sh("mount --move elsewhere player");
         nothing_is_lost(&world);
         goes_on(&world);
-    }
+    });
 }
 
 #[test]
@@ -341,13 +352,13 @@ fn a_disk_without_second_names_that_ignores_case_takes_updates_and_gives_them_ba
 fn an_update_killed_before_any_change_on_a_disk_without_second_names_loses_nothing() {
     let world = with_an_update_to_come(EXFAT);
     world.sh("cp -r --preserve=timestamps player/pack before; cp -a state state-before");
-    for at in (1..).step_by(if is_nightly() { 1 } else { 17 }) {
-        world.sh("rm -rf player/pack state/*; cp -r --preserve=timestamps before player/pack; cp -a state-before/. state");
-        let Ok(sync) = world.spawn_until(at, "sync") else { break };
+    let anew = "rm -rf player/pack state/*; cp -r --preserve=timestamps before player/pack
+        cp -a state-before/. state";
+    before_changes(&world, 17, anew, |_, sync| {
         sync.sigkill();
         nothing_is_lost(&world);
         goes_on(&world);
-    }
+    });
 }
 
 /// A player with an update to come to files that somebody else put there, and who may do this with the folders.
