@@ -12,6 +12,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,9 +22,9 @@ use librqbit::api::TorrentIdOrHash;
 use librqbit::dht::{DhtPersistenceConfig, Id20};
 use librqbit::limits::LimitsConfig;
 use librqbit::{
-    AddTorrent, AddTorrentOptions, ConnectionOptions, DhtSessionConfig, ListenerOptions,
-    ManagedTorrent, PeerConnectionOptions, Session, SessionOptions, SessionPersistenceConfig,
-    TorrentStatsState,
+    AddTorrent, AddTorrentOptions, AddTorrentResponse, ConnectionOptions, DhtSessionConfig,
+    ListenerOptions, ManagedTorrent, PeerConnectionOptions, Session, SessionOptions,
+    SessionPersistenceConfig, TorrentStatsState,
 };
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -150,6 +151,8 @@ pub struct Swarm {
     runtime: runtime::Handle,
     bitfields: Root,
     turns: Turns,
+    /// How many torrents were added.
+    added: AtomicUsize,
     rest: Arc<Rest>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -228,6 +231,7 @@ impl Swarm {
             runtime,
             bitfields,
             turns: Turns::default(),
+            added: AtomicUsize::new(0),
             rest,
             stop: Some(stop),
             thread: Some(thread),
@@ -275,6 +279,8 @@ impl Swarm {
             initial_peers: (!torrent.peers.is_empty()).then_some(torrent.peers),
             output_folder: Some(String::new()),
             storage_factory: Some(factory(&torrent.storage)),
+            // librqbit would give one number to two torrents that are added at once, and take them for one.
+            preferred_id: Some(self.added.fetch_add(1, Ordering::Relaxed)),
             ..AddTorrentOptions::default()
         };
         let session = Arc::clone(&self.session);
@@ -282,9 +288,12 @@ impl Swarm {
             session.add_torrent(AddTorrent::from_bytes(torrent.bytes), Some(options)).await
         });
         let added = added.await.map_err(|_| SwarmError::Panicked(info_hash))?;
-        let handle = added
-            .and_then(|a| a.into_handle().ok_or_else(|| anyhow::anyhow!("it was only listed")))
-            .map_err(|e| SwarmError::Add(info_hash, e))?;
+        let handle = match added {
+            Ok(AddTorrentResponse::Added(_, handle)) => Ok(handle),
+            Ok(_) => Err(anyhow::anyhow!("it is there already")),
+            Err(error) => Err(error),
+        };
+        let handle = handle.map_err(|e| SwarmError::Add(info_hash, e))?;
         Ok(Joined { info_hash, torrent: handle, storage: torrent.storage })
     }
 

@@ -58,6 +58,29 @@ async fn a_file_that_drifted_is_not_given_to_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn torrents_that_are_joined_at_once_are_not_taken_for_each_other() {
+    let places: Vec<_> =
+        (1..20).map(|pieces| Arc::new(Place::new(&[("a.bin", pieces * PIECE)]))).collect();
+    let (seeder, swarm) = (places[0].swarm("seeder").await, places[0].swarm("player").await);
+    let (port, swarm) = (seeder.listen_port().unwrap(), Arc::new(swarm));
+    for place in &places {
+        place.seed(&seeder, &place.folder("full")).await;
+    }
+    let fetch = |place: Arc<Place>| {
+        let swarm = Arc::clone(&swarm);
+        tokio::spawn(async move {
+            let all = PieceSet::all(place.manifest.pieces.len());
+            let joined = place.fetch(&swarm, &place.folder("empty"), &all, port).await;
+            finished(&joined).await
+        })
+    };
+    let fetching: Vec<_> = places.iter().cloned().map(fetch).collect();
+    for (pieces, fetched) in (1..).zip(fetching) {
+        assert_eq!(fetched.await.unwrap().verified_bytes, pieces * PIECE as u64);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_seeds_gives_way_to_who_fetches_and_comes_back() {
     let place = Place::new(&[("a.bin", PIECE)]);
     let (swarm, info_hash) = (place.swarm("player").await, place.manifest.info_hash);
