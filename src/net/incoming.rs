@@ -1,36 +1,57 @@
-//! [`Incoming`]: pieces on their way, in memory until they are whole.
+//! [`Incoming`]: pieces on their way, in memory until they are written.
 //!
-//! librqbit writes a piece in blocks of 16 KiB (BEP 3) and reads it back to hash it. From here it reads what never
+//! librqbit gives a piece in blocks of 16 KiB (BEP 3) and reads it back to hash it. From here it reads what never
 //! was on a disk, and a piece that is right is written once, however many files it touches.
 //!
 //! It does not promise room: a piece for which there is none is to be written as it comes.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of all pieces together.
 const ROOM: usize = 16 << 20;
 
 #[derive(Debug, Default)]
-pub(super) struct Incoming(Mutex<State>);
+pub(super) struct Incoming {
+    state: Mutex<State>,
+    /// A piece was let go.
+    let_go: Condvar,
+}
 
 #[derive(Debug, Default)]
 struct State {
     /// `None`: for this one there was no room when it began.
-    pieces: BTreeMap<usize, Option<Vec<u8>>>,
+    pieces: BTreeMap<usize, Option<Arc<Vec<u8>>>>,
     /// Of pieces that are gone: memory that was touched is quicker than new.
     spare: Vec<Vec<u8>>,
     used: usize,
+    /// Pieces that somebody writes.
+    handed_over: usize,
+    is_closed: bool,
+}
+
+/// A piece of which all blocks have come.
+pub(super) enum Came {
+    /// It is to be written, and then to be [let go](Incoming::let_go).
+    Whole(Arc<Vec<u8>>),
+    /// It was written as it came.
+    Written,
+    /// Nothing is taken any more.
+    TooLate,
 }
 
 impl Incoming {
-    /// Takes a block at an offset of a piece of this size; `false` when the piece has no room here.
+    /// Takes a block at an offset of a piece of this size; `false` when the piece has no room here. Waits for room
+    /// while pieces are written.
     pub fn write(&self, piece: usize, size: usize, offset: usize, block: &[u8]) -> bool {
         let mut state = self.lock();
-        let place = state.place(piece, size);
-        let Some(room) = place.and_then(|bytes| bytes.get_mut(offset..offset + block.len())) else {
-            return false;
-        };
+        while state.is_full_for(piece, size) && state.handed_over > 0 {
+            state = self.let_go.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let Some(bytes) = state.place(piece, size) else { return false };
+        // What is being written is right, and needs no block again.
+        let Some(bytes) = Arc::get_mut(bytes) else { return true };
+        let Some(room) = bytes.get_mut(offset..offset + block.len()) else { return false };
         room.copy_from_slice(block);
         true
     }
@@ -46,31 +67,61 @@ impl Incoming {
         true
     }
 
-    /// Lets go of a piece, when `done` has had it if it is here.
-    pub fn finish<T>(&self, piece: usize, done: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        let bytes = self.lock().pieces.remove(&piece).flatten()?;
-        let result = done(&bytes);
+    /// Hands a piece over to who writes it. It can be read here until it is let go.
+    pub fn hand_over(&self, piece: usize) -> Came {
         let mut state = self.lock();
-        state.used -= bytes.len();
-        state.spare.push(bytes);
-        Some(result)
+        if state.is_closed {
+            return Came::TooLate;
+        }
+        if let Some(Some(bytes)) = state.pieces.get(&piece) {
+            let bytes = Arc::clone(bytes);
+            state.handed_over += 1;
+            return Came::Whole(bytes);
+        }
+        state.pieces.remove(&piece);
+        Came::Written
+    }
+
+    /// Lets go of a piece that was handed over.
+    pub fn let_go(&self, piece: usize, handed_over: Arc<Vec<u8>>) {
+        drop(handed_over);
+        let mut state = self.lock();
+        state.handed_over -= 1;
+        if let Some(bytes) = state.pieces.remove(&piece).flatten().and_then(Arc::into_inner) {
+            state.used -= bytes.len();
+            state.spare.push(bytes);
+        }
+        self.let_go.notify_all();
+    }
+
+    /// Hands nothing over from now on, and waits until all that was handed over is let go.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.is_closed = true;
+        while state.handed_over > 0 {
+            state = self.let_go.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn place(&mut self, piece: usize, size: usize) -> Option<&mut Vec<u8>> {
+    fn is_full_for(&self, piece: usize, size: usize) -> bool {
+        !self.pieces.contains_key(&piece) && self.used + size > ROOM
+    }
+
+    fn place(&mut self, piece: usize, size: usize) -> Option<&mut Arc<Vec<u8>>> {
         if !self.pieces.contains_key(&piece) {
             let has_room = self.used + size <= ROOM;
             let bytes = has_room.then(|| {
                 let mut bytes = self.spare.pop().unwrap_or_default();
                 bytes.resize(size, 0);
-                bytes
+                Arc::new(bytes)
             });
-            self.used += bytes.as_ref().map_or(0, Vec::len);
+            self.used += bytes.as_ref().map_or(0, |bytes| bytes.len());
             self.pieces.insert(piece, bytes);
         }
         self.pieces.get_mut(&piece)?.as_mut()

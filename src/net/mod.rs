@@ -2,6 +2,7 @@
 
 pub mod http;
 mod incoming;
+mod intake;
 pub mod remote;
 mod rest;
 mod storage;

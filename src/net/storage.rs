@@ -7,91 +7,75 @@
 //! read. What is there is for us to say, so it gets no bytes then, and a large pack is not read for nothing.
 
 use std::any::TypeId;
-use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::bail;
 use librqbit::storage::filesystem::FilesystemStorageFactory;
 use librqbit::storage::{BoxStorageFactory, StorageFactory, TorrentStorage};
 use librqbit::{ManagedTorrentShared, TorrentMetadata};
 use librqbit_core::lengths::ValidPieceIndex;
 
-use super::incoming::Incoming;
+use super::intake::{Arrived, At, Failure, Intake};
 use crate::disk::content::Live;
-use crate::disk::fs::FsError;
 use crate::disk::staging::Staging;
 use crate::model::fault::Fault;
 use crate::model::manifest::{Manifest, PieceSet};
-
-/// The pieces that came and were right, noted as they come.
-#[derive(Debug, Default)]
-pub struct Arrived(Mutex<BTreeSet<usize>>);
-
-impl Arrived {
-    pub fn note(&self, piece: usize) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(piece);
-    }
-
-    /// The same set without what has come.
-    pub fn left_of(&self, wanted: &PieceSet) -> PieceSet {
-        let mut left = wanted.clone();
-        let arrived = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        arrived.iter().for_each(|&piece| left.remove(piece));
-        left
-    }
-}
 
 /// The content of one torrent.
 #[derive(Debug)]
 pub struct PackStorage {
     pub manifest: Arc<Manifest>,
-    pub live: Live,
-    pub staging: Option<Staging>,
-    /// Pieces that are read from and written to staging.
-    pub staged: PieceSet,
-    incoming: Incoming,
-    arrived: Arc<Arrived>,
-    /// The first write that failed: librqbit stops the torrent then, and this says why.
-    failure: Mutex<Option<Fault>>,
+    live: Live,
+    /// Pieces that are read from and written to staging, if any are to come.
+    staged: Option<(PieceSet, Intake)>,
+    failure: Arc<Failure>,
 }
 
 impl PackStorage {
-    /// Content for fetching: `staged` are the pieces that live in staging, arrived or not.
+    /// Content for fetching: `staged` are the pieces that live in staging, arrived or not. Fails when the system gives
+    /// no thread.
     pub fn fetching(
         manifest: Arc<Manifest>,
         live: Live,
         staging: Staging,
         staged: PieceSet,
         arrived: Arc<Arrived>,
-    ) -> Self {
-        let (staging, incoming) = (Some(staging), Incoming::default());
-        Self { manifest, live, staging, staged, incoming, arrived, failure: Mutex::default() }
+    ) -> io::Result<Self> {
+        let failure = Arc::default();
+        let intake = Intake::start(Arc::clone(&manifest), staging, arrived, Arc::clone(&failure))?;
+        Ok(Self { manifest, live, staged: Some((staged, intake)), failure })
     }
 
     /// Content for seeding from the live folder alone.
     pub fn seeding(manifest: Arc<Manifest>, live: Live) -> Self {
-        let staged = PieceSet::none(manifest.pieces.len());
-        let (incoming, arrived, failure) = (Incoming::default(), Arc::default(), Mutex::default());
-        Self { manifest, live, staging: None, staged, incoming, arrived, failure }
+        Self { manifest, live, staged: None, failure: Arc::default() }
     }
 
+    /// What went wrong first.
     pub fn failure(&self) -> Option<Fault> {
-        self.lock_failure().clone()
+        self.failure.get()
+    }
+
+    /// Takes nothing any more, and waits until all that was taken is in staging.
+    pub fn close(&self) {
+        if let Some((_, intake)) = &self.staged {
+            intake.close();
+        }
     }
 
     /// Cuts a range of an entry at piece borders.
-    fn parts(
+    fn parts<E: From<io::Error>>(
         &self,
         entry: usize,
         offset: u64,
         length: usize,
-        mut each: impl FnMut(Part) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let start = self.manifest.entries.get(entry).ok_or(io::ErrorKind::NotFound)?.offset;
+        mut each: impl FnMut(Part) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let entry = self.manifest.entries.get(entry);
+        let start = entry.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?.offset;
         let piece_length = self.manifest.piece_length;
         let mut done = 0;
         while done < length {
@@ -110,76 +94,32 @@ impl PackStorage {
     }
 
     fn read(&self, entry: usize, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.parts(entry, offset, buf.len(), |part| {
-            let buf = &mut buf[part.range];
-            match &self.staging {
-                Some(staging) if self.staged.contains(part.piece) => {
-                    if self.incoming.read(part.piece, part.in_piece, buf) {
-                        return Ok(());
-                    }
-                    staging.read_at(entry, part.offset, buf)
-                }
-                _ => self.live.read_at(entry, part.offset, buf),
-            }
-        })
-    }
-
-    fn write(&self, entry: usize, offset: u64, buf: &[u8]) -> io::Result<()> {
         self.parts(entry, offset, buf.len(), |Part { piece, in_piece, offset, range }| {
-            let buf = &buf[range];
-            match &self.staging {
-                Some(staging) if self.staged.contains(piece) => {
-                    let size = to_usize(self.manifest.piece_size(piece));
-                    if self.incoming.write(piece, size, in_piece, buf) {
-                        return Ok(());
-                    }
-                    staging.write_at(entry, offset, buf)
-                }
-                _ => Err(io::Error::other(format!("piece {piece} was not asked for"))),
+            let buf = &mut buf[range];
+            match self.intake_of(piece) {
+                Some(intake) => intake.read(piece, in_piece, At { entry, offset }, buf),
+                None => self.live.read_at(entry, offset, buf),
             }
         })
     }
 
-    /// Takes a piece that is right to where it belongs.
-    fn complete(&self, piece: usize) -> anyhow::Result<()> {
-        self.incoming.finish(piece, |bytes| self.store(piece, bytes)).transpose()?;
-        self.arrived.note(piece);
-        Ok(())
-    }
-
-    fn store(&self, piece: usize, mut bytes: &[u8]) -> anyhow::Result<()> {
-        let Some(staging) = &self.staging else { return Ok(()) };
-        for span in self.manifest.spans(piece) {
-            let (part, rest) = bytes.split_at(to_usize(span.length));
-            let written = staging.write_at(span.entry, span.offset, part);
-            written.map_err(|e| self.remember(span.entry, e))?;
-            bytes = rest;
-        }
-        Ok(())
-    }
-
-    /// Does something that librqbit asks for. A panic would end one of its tasks, and nobody would be told why nothing
-    /// comes any more.
-    fn guarded(&self, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-            let fault = Fault::bug("a fetch ended early: what came could not be taken");
-            let text = anyhow!("{fault}");
-            self.lock_failure().get_or_insert(fault);
-            Err(text)
+    fn write(&self, entry: usize, offset: u64, buf: &[u8]) -> anyhow::Result<()> {
+        self.parts(entry, offset, buf.len(), |Part { piece, in_piece, offset, range }| {
+            let Some(intake) = self.intake_of(piece) else {
+                bail!("piece {piece} was not asked for");
+            };
+            intake.write(piece, in_piece, At { entry, offset }, &buf[range])
         })
     }
 
-    fn lock_failure(&self) -> MutexGuard<'_, Option<Fault>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    fn complete(&self, piece: usize) -> anyhow::Result<()> {
+        self.intake_of(piece).map_or(Ok(()), |intake| intake.complete(piece))
     }
 
-    fn remember(&self, entry: usize, source: io::Error) -> anyhow::Error {
-        let path = self.manifest.entries.get(entry).and_then(|e| e.path.as_ref());
-        let path = path.map_or_else(Default::default, |path| path.as_str().into());
-        let error = FsError { verb: "write the new content of", path, source };
-        let text = anyhow!("{error}");
-        self.lock_failure().get_or_insert_with(|| error.into());
-        text
+    /// Where a piece is read from and written to if not from the live folder.
+    fn intake_of(&self, piece: usize) -> Option<&Intake> {
+        let (staged, intake) = self.staged.as_ref()?;
+        staged.contains(piece).then_some(intake)
     }
 }
 
@@ -213,13 +153,12 @@ impl TorrentStorage for Shared {
 
     fn pread_exact(&self, entry: usize, offset: u64, buf: &mut [u8]) -> anyhow::Result<()> {
         let read = || self.storage.read(entry, offset, buf).map_err(Into::into);
-        if self.has_begun { self.storage.guarded(read) } else { Ok(()) }
+        if self.has_begun { self.storage.failure.guard(read) } else { Ok(()) }
     }
 
     fn pwrite_all(&self, entry: usize, offset: u64, buf: &[u8]) -> anyhow::Result<()> {
         let storage = &self.storage;
-        storage
-            .guarded(|| storage.write(entry, offset, buf).map_err(|e| storage.remember(entry, e)))
+        storage.failure.guard(|| storage.write(entry, offset, buf))
     }
 
     fn remove_file(&self, _: usize, _: &Path) -> anyhow::Result<()> {
@@ -236,7 +175,7 @@ impl TorrentStorage for Shared {
 
     fn on_piece_completed(&self, piece: ValidPieceIndex) -> anyhow::Result<()> {
         let piece = piece.get() as usize;
-        self.storage.guarded(|| self.storage.complete(piece))
+        self.storage.failure.guard(|| self.storage.complete(piece))
     }
 
     /// librqbit takes it over when it has looked at it.

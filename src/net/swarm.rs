@@ -29,9 +29,10 @@ use librqbit::{
 use tokio::runtime;
 use tokio::sync::oneshot;
 
+pub use super::intake::Arrived;
 use super::rest::Rest;
+pub use super::storage::PackStorage;
 use super::storage::factory;
-pub use super::storage::{Arrived, PackStorage};
 pub use super::turn::Turn;
 use super::turn::Turns;
 use crate::disk::fs::{FsError, Root};

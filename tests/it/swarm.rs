@@ -27,9 +27,11 @@ async fn only_the_pieces_that_the_bitfield_lacks_are_fetched_and_they_go_to_stag
     let player = place.copy_with_holes(&[2, 6]);
     let missing: PieceSet = place.pieces([2, 6]);
     let swarm = place.swarm("player").await;
-    let joined = place.fetch(&swarm, &player, &missing, seeder.listen_port().unwrap()).await;
+    let (joined, storage) =
+        place.fetch(&swarm, &player, &missing, seeder.listen_port().unwrap()).await;
 
     let end = finished(&joined).await;
+    storage.close();
     let expected: u64 = missing.iter().map(|piece| place.manifest.piece_size(piece)).sum();
     assert_eq!((end.verified_bytes, end.failure), (expected, None));
     assert_eq!(fs::read(player.join("a.bin")).unwrap()[2 * PIECE..3 * PIECE], vec![0; PIECE]);
@@ -48,7 +50,7 @@ async fn a_file_that_drifted_is_not_given_to_others() {
     let player = place.folder("empty");
     let all = PieceSet::all(place.manifest.pieces.len());
     let swarm = place.swarm("player").await;
-    let joined = place.fetch(&swarm, &player, &all, seeder.listen_port().unwrap()).await;
+    let (joined, _) = place.fetch(&swarm, &player, &all, seeder.listen_port().unwrap()).await;
     // The peer is connected, asks, and gets nothing: not even bytes that would fail its check.
     let deadline = Instant::now() + Duration::from_secs(3);
     while Instant::now() < deadline {
@@ -70,7 +72,7 @@ async fn torrents_that_are_joined_at_once_are_not_taken_for_each_other() {
         let swarm = Arc::clone(&swarm);
         tokio::spawn(async move {
             let all = PieceSet::all(place.manifest.pieces.len());
-            let joined = place.fetch(&swarm, &place.folder("empty"), &all, port).await;
+            let (joined, _) = place.fetch(&swarm, &place.folder("empty"), &all, port).await;
             finished(&joined).await
         })
     };
@@ -207,7 +209,13 @@ impl Place {
         finished(&joined).await;
     }
 
-    async fn fetch(&self, swarm: &Swarm, folder: &Path, missing: &PieceSet, port: u16) -> Joined {
+    async fn fetch(
+        &self,
+        swarm: &Swarm,
+        folder: &Path,
+        missing: &PieceSet,
+        port: u16,
+    ) -> (Joined, Arc<PackStorage>) {
         let root = Arc::new(Root::open(folder).unwrap());
         let staging = Staging::create(root, Arc::clone(&self.manifest)).unwrap();
         let live = self.live(folder);
@@ -218,9 +226,11 @@ impl Place {
             missing.clone(),
             Arc::default(),
         );
+        let storage = Arc::new(storage.unwrap());
         let mut have = PieceSet::all(self.manifest.pieces.len());
         missing.iter().for_each(|piece| have.remove(piece));
-        self.join(swarm, Arc::new(storage), have, vec![([127, 0, 0, 1], port).into()]).await
+        let peers = vec![([127, 0, 0, 1], port).into()];
+        (self.join(swarm, Arc::clone(&storage), have, peers).await, storage)
     }
 
     async fn join(

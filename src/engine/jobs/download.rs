@@ -21,7 +21,7 @@ use crate::model::snapshot::{Progress, Unit};
 use crate::net::swarm::{self, PackStorage, Standing, Swarm, Torrent, Turn};
 
 /// How often a download is looked at.
-const TICK: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(100);
 
 /// How long peers may take to give a piece that would only spare others.
 const PROBE: Duration = Duration::from_secs(20);
@@ -109,11 +109,26 @@ impl<'a> Download<'a> {
         limit: Duration,
         sum: &mut Before,
     ) -> Result<(), Fault> {
-        let Place { swarm, turn } = place;
+        let storage = self.storage()?;
+        let got = self.get_into(&storage, place, asked, left, limit, sum).await;
+        // Whoever has staging next finds nobody who writes there.
+        let closed = spawn_blocking(move || storage.close());
+        closed.await.map_err(|e| Fault::bug(format!("writing pieces ended early: {e}")))?;
+        got
+    }
+
+    async fn get_into(
+        &self,
+        storage: &Arc<PackStorage>,
+        Place { swarm, turn }: &Place,
+        asked: &PieceSet,
+        left: u64,
+        limit: Duration,
+        sum: &mut Before,
+    ) -> Result<(), Fault> {
         let plan = &self.planned.plan;
         let total = sum.verified_bytes + left;
-        let storage = self.storage()?;
-        let mut joined = swarm.add(turn, self.torrent(asked, &storage, self.known.clone())).await?;
+        let mut joined = swarm.add(turn, self.torrent(asked, storage, self.known.clone())).await?;
         let mut patience = Patience::new(limit, plan.download_bytes);
         let mut company = Company::default();
         let before = *sum;
@@ -138,7 +153,7 @@ impl<'a> Download<'a> {
                 tracing::debug!(?peers, "somebody keeps what we asked for: asking others");
                 earlier = *sum;
                 swarm.part(turn).await;
-                joined = swarm.add(turn, self.torrent(asked, &storage, peers)).await?;
+                joined = swarm.add(turn, self.torrent(asked, storage, peers)).await?;
             }
             tokio::time::sleep(TICK).await;
         }
@@ -169,7 +184,9 @@ impl<'a> Download<'a> {
         let staging = Staging::create(Arc::clone(self.root), Arc::clone(manifest))?;
         let live = Live::new(Arc::clone(self.root), Arc::clone(manifest));
         let (manifest, staged) = (Arc::clone(manifest), plan.wanted.clone());
-        Ok(Arc::new(PackStorage::fetching(manifest, live, staging, staged, Arc::clone(arrived))))
+        PackStorage::fetching(manifest, live, staging, staged, Arc::clone(arrived))
+            .map(Arc::new)
+            .map_err(|e| Fault::bug(format!("could not start a thread that writes pieces: {e}")))
     }
 
     /// What has not come yet of the pieces `asked`, to be asked of these peers.

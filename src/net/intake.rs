@@ -1,0 +1,180 @@
+//! [`Intake`]: what comes from peers, from blocks to whole pieces in staging.
+//!
+//! A thread of its own writes them: librqbit has one for all that it does, which asks nobody for more while it waits
+//! for a disk.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use anyhow::anyhow;
+
+use super::incoming::{Came, Incoming};
+use crate::disk::fs::FsError;
+use crate::disk::staging::Staging;
+use crate::model::fault::Fault;
+use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
+
+/// The pieces that came, were right and are in staging, noted as they come.
+#[derive(Debug, Default)]
+pub struct Arrived(Mutex<BTreeSet<usize>>);
+
+impl Arrived {
+    pub fn note(&self, piece: usize) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(piece);
+    }
+
+    /// The same set without what has come.
+    pub fn left_of(&self, wanted: &PieceSet) -> PieceSet {
+        let mut left = wanted.clone();
+        let arrived = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        arrived.iter().for_each(|&piece| left.remove(piece));
+        left
+    }
+}
+
+/// The first thing that went wrong: librqbit only says that something did.
+#[derive(Debug, Default)]
+pub(super) struct Failure(Mutex<Option<Fault>>);
+
+impl Failure {
+    pub fn get(&self) -> Option<Fault> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers a fault, and puts it as librqbit wants it.
+    fn note(&self, fault: Fault) -> anyhow::Error {
+        let text = anyhow!("{fault}");
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+        text
+    }
+
+    /// Does something that librqbit asks for. A panic would end one of its tasks, and nobody would be told why nothing
+    /// comes any more.
+    pub fn guard(&self, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            Err(self.note(Fault::bug("a fetch ended early: what came could not be taken")))
+        })
+    }
+}
+
+/// The way of pieces into staging.
+#[derive(Debug)]
+pub(super) struct Intake {
+    way: Arc<Way>,
+    /// Whole pieces to be written. Its end is the writer's.
+    whole: Option<Sender<Whole>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// A piece with its number.
+type Whole = (usize, Arc<Vec<u8>>);
+
+/// A place in an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub entry: EntryIndex,
+    pub offset: u64,
+}
+
+impl Intake {
+    pub fn start(
+        manifest: Arc<Manifest>,
+        staging: Staging,
+        arrived: Arc<Arrived>,
+        failure: Arc<Failure>,
+    ) -> io::Result<Self> {
+        let incoming = Incoming::default();
+        let way = Arc::new(Way { manifest, staging, incoming, arrived, failure });
+        let (whole, to_write) = mpsc::channel();
+        let writing = Arc::clone(&way);
+        let writer = std::thread::Builder::new()
+            .name("intake".to_owned())
+            .spawn(move || writing.write_all(to_write))?;
+        Ok(Self { way, whole: Some(whole), writer: Some(writer) })
+    }
+
+    /// Reads a part of a piece that lies in one entry.
+    pub fn read(&self, piece: usize, in_piece: usize, at: At, buf: &mut [u8]) -> io::Result<()> {
+        if self.way.incoming.read(piece, in_piece, buf) {
+            return Ok(());
+        }
+        self.way.staging.read_at(at.entry, at.offset, buf)
+    }
+
+    /// Takes a part of a piece that lies in one entry.
+    pub fn write(&self, piece: usize, in_piece: usize, at: At, buf: &[u8]) -> anyhow::Result<()> {
+        let size = usize::try_from(self.way.manifest.piece_size(piece))?;
+        if self.way.incoming.write(piece, size, in_piece, buf) {
+            return Ok(());
+        }
+        self.way.write(at, buf)
+    }
+
+    /// Has a piece that is right written to where it belongs.
+    pub fn complete(&self, piece: usize) -> anyhow::Result<()> {
+        match (self.way.incoming.hand_over(piece), &self.whole) {
+            (Came::Whole(bytes), Some(whole)) => whole.send((piece, bytes))?,
+            (Came::Written, _) => self.way.arrived.note(piece),
+            (Came::Whole(_), None) | (Came::TooLate, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes nothing any more, and waits until all that was taken is written.
+    pub fn close(&self) {
+        self.way.incoming.close();
+    }
+}
+
+/// Nothing is written once it is gone.
+impl Drop for Intake {
+    fn drop(&mut self) {
+        drop(self.whole.take());
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Way {
+    manifest: Arc<Manifest>,
+    staging: Staging,
+    incoming: Incoming,
+    arrived: Arc<Arrived>,
+    failure: Arc<Failure>,
+}
+
+impl Way {
+    fn write_all(&self, pieces: Receiver<Whole>) {
+        for (piece, bytes) in pieces {
+            // Who waits for the piece asks for the failure.
+            if self.failure.guard(|| self.store(piece, &bytes)).is_ok() {
+                self.arrived.note(piece);
+            }
+            self.incoming.let_go(piece, bytes);
+        }
+    }
+
+    fn store(&self, piece: usize, mut bytes: &[u8]) -> anyhow::Result<()> {
+        for span in self.manifest.spans(piece) {
+            let (part, rest) = bytes.split_at(usize::try_from(span.length)?);
+            self.write(At { entry: span.entry, offset: span.offset }, part)?;
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    fn write(&self, At { entry, offset }: At, part: &[u8]) -> anyhow::Result<()> {
+        self.staging.write_at(entry, offset, part).map_err(|source| {
+            let path = self.manifest.entries.get(entry).and_then(|e| e.path.as_ref());
+            let path = path.map_or_else(Default::default, |path| path.as_str().into());
+            let verb = "write the new content of";
+            self.failure.note(FsError { verb, path, source }.into())
+        })
+    }
+}
