@@ -87,9 +87,10 @@ impl Incoming {
         drop(handed_over);
         let mut state = self.lock();
         state.handed_over -= 1;
-        if let Some(bytes) = state.pieces.remove(&piece).flatten().and_then(Arc::into_inner) {
+        if let Some(bytes) = state.pieces.remove(&piece).flatten() {
             state.used -= bytes.len();
-            state.spare.push(bytes);
+            // It may have come, and been handed over, twice.
+            state.spare.extend(Arc::into_inner(bytes));
         }
         self.let_go.notify_all();
     }
