@@ -1,10 +1,12 @@
-//! SHA-1 in the lanes of x86-64's vector registers.
+//! SHA-1 in the lanes of x86-64's vector registers, or in steps of the processor's own where it has no wide ones.
 //!
-//! The steps are those of FIPS 180-4, section 6.1.2, each on a whole register: lane by lane one message.
+//! In vectors the steps are those of FIPS 180-4, section 6.1.2, each on a whole register: lane by lane one message.
 
 // A function that needs instructions which not every processor has is called where they were found, and a
 // vector is loaded from a slice of its size: only these two are unsafe.
 #![allow(unsafe_code)]
+
+mod sha_ni;
 
 use std::arch::x86_64::{
     __m256i, __m512i, _mm256_add_epi32, _mm256_and_si256, _mm256_loadu_si256, _mm256_or_si256,
@@ -30,16 +32,23 @@ const K: [i32; 4] = [
     0xca62_c1d6_u32.cast_signed(),
 ];
 
-/// *Measured* on one core: sixteen lanes 6.5 GB/s, eight 4.2 GB/s, the library 1.9 GB/s.
+/// *Measured* on one core of two machines: AVX-512 6.5 GB/s; SHA-NI 4.1, AVX2 3.7, the library 1.7.
 pub(super) fn engines() -> Vec<Engine> {
     let wide = Engine { name: "AVX-512", lanes: 16, worthwhile: 5, compress: avx512 };
+    let own = Engine { name: "SHA-NI", lanes: sha_ni::STREAMS, worthwhile: 2, compress: sha_ni };
     let narrow = Engine { name: "AVX2", lanes: 8, worthwhile: 4, compress: avx2 };
-    let both = [(has_avx512(), wide), (has_avx2(), narrow)];
-    both.into_iter().filter_map(|(is_there, engine)| is_there.then_some(engine)).collect()
+    let all = [(has_avx512(), wide), (has_sha_ni(), own), (has_avx2(), narrow)];
+    all.into_iter().filter_map(|(is_there, engine)| is_there.then_some(engine)).collect()
 }
 
 fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
+}
+
+fn has_sha_ni() -> bool {
+    is_x86_feature_detected!("sha")
+        && is_x86_feature_detected!("sse4.1")
+        && is_x86_feature_detected!("ssse3")
 }
 
 fn has_avx2() -> bool {
@@ -51,6 +60,13 @@ fn avx512(states: &mut [State; LANES], blocks: &Blocks) {
     let (data, size) = filled::<16>(blocks);
     // SAFETY: the processor has what it needs.
     unsafe { avx512_blocks(states, &data, size) }
+}
+
+fn sha_ni(states: &mut [State; LANES], blocks: &Blocks) {
+    assert!(has_sha_ni());
+    let (data, size) = filled(blocks);
+    // SAFETY: the processor has what it needs.
+    unsafe { sha_ni::blocks(states, &data, size) }
 }
 
 fn avx2(states: &mut [State; LANES], blocks: &Blocks) {
