@@ -1,12 +1,13 @@
 //! A plan whose pieces have all arrived → [`Staged`].
 //!
-//! [`Staged`] can only be made here, where every piece of the new content is hashed once more:
-//! whoever fetched it is not asked.
+//! [`Staged`] can only be made here, where every piece of the new content is hashed once more, but for those that
+//! were right in memory when they were written, into files that nobody else has touched since.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use super::arrived::Arrived;
 use super::baseline::Installed;
 use super::content::{Live, Pool};
 use super::fs::{FsError, Stat, read_exact_at};
@@ -83,12 +84,13 @@ impl From<CompleteError> for Fault {
     }
 }
 
-/// Completes the new content of a plan whose missing pieces have all arrived, verifies it and makes
+/// Completes the new content of a plan whose missing pieces have all `arrived`, verifies it and makes
 /// it durable. `progress` is told the bytes verified so far.
 pub fn complete(
     plan: &Plan,
     moves: &Moves,
     staging: &Staging,
+    arrived: &Arrived,
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Staged, CompleteError> {
@@ -98,10 +100,12 @@ pub fn complete(
     let completion = Completion { plan, moves, manifest, staging, live: &live, former, cancel };
     let (replaced, unchanged) = completion.tell_apart()?;
     completion.check_room(&replaced)?;
+    // Before anything is written beside them.
+    let known = completion.known_right(arrived)?;
     for &entry in replaced.keys().filter(|entry| !moves.contains_key(entry)) {
         completion.fill(entry)?;
     }
-    completion.check(&replaced, progress)?;
+    completion.check(&replaced, &known, progress)?;
     let (renamed, new): (Replaced, Replaced) =
         replaced.into_iter().partition(|(entry, _)| moves.contains_key(entry));
     let sealed = completion.seal(&new)?;
@@ -231,10 +235,20 @@ impl Completion<'_> {
         Ok(self.staging.clone_around(entry, &live, parts())?)
     }
 
-    /// Hashes every piece of the new files, as it will be once they are in place.
+    /// The pieces whose bytes come from staging, and were right when they were written there.
+    fn known_right(&self, arrived: &Arrived) -> Result<PieceSet, FsError> {
+        let staged = self.staging.list()?;
+        let mut known = arrived.untouched(self.manifest, |entry| staged.get(&entry).copied());
+        let moved = self.moves.keys().flat_map(|&entry| self.manifest.pieces_of(entry));
+        moved.for_each(|piece| known.remove(piece));
+        Ok(known)
+    }
+
+    /// Hashes every piece of the new files, as it will be once they are in place, but for those that are known.
     fn check(
         &self,
         replaced: &Replaced,
+        known: &PieceSet,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(), CompleteError> {
         let mut pieces = PieceSet::none(self.manifest.pieces.len());
@@ -242,6 +256,7 @@ impl Completion<'_> {
             .keys()
             .flat_map(|&entry| self.manifest.pieces_of(entry))
             .chain(self.plan.wanted.iter())
+            .filter(|piece| !known.contains(*piece))
             .for_each(|piece| pieces.insert(piece));
         let content = Outcome { completion: self, replaced };
         let right = verify(self.manifest, &pieces, &content, self.cancel, progress)?;

@@ -263,6 +263,12 @@ impl Root {
         write_all_at(file, bytes, offset)
     }
 
+    /// The same, and has the disk take it at once and memory forget it, as far as the system can do that.
+    pub(super) fn write_straight(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.strike_at_write(|| drop(write_all_at(file, &bytes[..bytes.len() / 2], offset)))?;
+        platform::write_straight(file, bytes, offset)
+    }
+
     /// Has the disk begin to take what was written, for a sync to come.
     pub(super) fn begin_sync(file: &File, offset: u64, length: usize) {
         platform::begin_sync(file, offset, length);

@@ -4,6 +4,7 @@
 //! by `staging`, `apply` and `trash` alone, and below the pack's folder alone.
 
 pub mod apply;
+pub mod arrived;
 pub mod baseline;
 pub mod complete;
 pub mod content;

@@ -2,19 +2,23 @@
 //!
 //! A fetched piece is written, whole, into one file per entry it touches, at the entry's own offset.
 //! Nothing here needs a log of what has arrived: after a crash the pieces are hashed again. Whether
-//! the content is right is for `complete` to say.
+//! the content is right is for `arrived` and `complete` to say.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use super::arrived::Written;
 use super::content::Pool;
 use super::fs::{FsError, Root, Stat, read_exact_at};
 use super::layout;
 use super::pace::Pace;
 use super::verify::Content;
 use crate::model::manifest::{EntryIndex, Manifest};
+
+/// Bytes; what is smaller is left to the system, which writes much of it together.
+const SMALL: usize = 64 << 10;
 
 /// The folder in which the new content of one release is completed.
 #[derive(Debug)]
@@ -61,14 +65,33 @@ impl Staging {
         if self.is_padding(entry) {
             return Ok(());
         }
-        if self.is_whole(entry, buf) {
-            // What is written at once is not written again.
-            return self.place.write_at(&self.make(entry)?, buf, offset);
-        }
-        let file = self.open(entry)?;
+        let file = self.open_to_write(entry, buf)?;
         self.place.write_at(&file, buf, offset)?;
-        Root::begin_sync(&file, offset, buf.len());
+        if !self.is_whole(entry, buf) {
+            Root::begin_sync(&file, offset, buf.len());
+        }
         Ok(())
+    }
+
+    /// The same with what is right, and need not be kept in memory to be read again. Nothing is written of padding.
+    pub fn write_right(
+        &self,
+        entry: EntryIndex,
+        offset: u64,
+        buf: &[u8],
+    ) -> io::Result<Option<Written>> {
+        if self.is_padding(entry) {
+            return Ok(None);
+        }
+        let file = self.open_to_write(entry, buf)?;
+        let stays = !self.is_whole(entry, buf);
+        let before = stays.then(|| Stat::of_file(&file)).transpose()?;
+        if buf.len() < SMALL {
+            self.place.write_at(&file, buf, offset)?;
+        } else {
+            self.place.write_straight(&file, buf, offset)?;
+        }
+        Ok(Some(Written { entry, before, after: Stat::of_file(&file)? }))
     }
 
     /// Makes an entry of a file with all its bytes, and without a copy of them: whether that can be done. The entry
@@ -127,6 +150,11 @@ impl Staging {
     pub(super) fn list(&self) -> Result<BTreeMap<EntryIndex, Stat>, FsError> {
         let names = self.place.list("")?.into_iter();
         Ok(names.filter_map(|(name, stat)| Some((name.to_str()?.parse().ok()?, stat))).collect())
+    }
+
+    fn open_to_write(&self, entry: EntryIndex, buf: &[u8]) -> io::Result<Arc<File>> {
+        // What is written at once is not written again.
+        if self.is_whole(entry, buf) { self.make(entry).map(Arc::new) } else { self.open(entry) }
     }
 
     pub(super) fn open(&self, entry: EntryIndex) -> io::Result<Arc<File>> {

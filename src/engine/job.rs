@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::disk::arrived::Arrived;
 use crate::disk::complete::Staged;
 use crate::disk::layout::Marker;
 use crate::disk::plan::Plan;
@@ -16,7 +17,6 @@ use crate::model::report::{
 };
 use crate::model::snapshot::Removed;
 use crate::net::remote::Validators;
-use crate::net::swarm::Arrived;
 
 /// One piece of work.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 //! A thread of its own writes them: librqbit has one for all that it does, which asks nobody for more while it waits
 //! for a disk.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -11,30 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::anyhow;
+use tokio::sync::Notify;
 
 use super::incoming::{Came, Incoming};
+use crate::disk::arrived::Arrived;
 use crate::disk::fs::FsError;
 use crate::disk::staging::Staging;
 use crate::model::fault::Fault;
-use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
-
-/// The pieces that came, were right and are in staging, noted as they come.
-#[derive(Debug, Default)]
-pub struct Arrived(Mutex<BTreeSet<usize>>);
-
-impl Arrived {
-    pub fn note(&self, piece: usize) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(piece);
-    }
-
-    /// The same set without what has come.
-    pub fn left_of(&self, wanted: &PieceSet) -> PieceSet {
-        let mut left = wanted.clone();
-        let arrived = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        arrived.iter().for_each(|&piece| left.remove(piece));
-        left
-    }
-}
+use crate::model::manifest::{EntryIndex, Manifest, Span};
 
 /// The first thing that went wrong: librqbit only says that something did.
 #[derive(Debug, Default)]
@@ -88,7 +71,8 @@ impl Intake {
         failure: Arc<Failure>,
     ) -> io::Result<Self> {
         let incoming = Incoming::default();
-        let way = Arc::new(Way { manifest, staging, incoming, arrived, failure });
+        let way = Way { manifest, staging, incoming, arrived, failure, came: Notify::new() };
+        let way = Arc::new(way);
         let (whole, to_write) = mpsc::channel();
         let writing = Arc::clone(&way);
         let writer = std::thread::Builder::new()
@@ -118,10 +102,19 @@ impl Intake {
     pub fn complete(&self, piece: usize) -> anyhow::Result<()> {
         match (self.way.incoming.hand_over(piece), &self.whole) {
             (Came::Whole(bytes), Some(whole)) => whole.send((piece, bytes))?,
-            (Came::Written, _) => self.way.arrived.note(piece),
+            (Came::Written, _) => {
+                self.way.arrived.note(piece);
+                self.way.came.notify_one();
+            }
             (Came::Whole(_), None) | (Came::TooLate, _) => {}
         }
         Ok(())
+    }
+
+    /// Waits for a piece to be in staging. One who waits is told, and of one piece at least that came since it last
+    /// was.
+    pub async fn came(&self) {
+        self.way.came.notified().await;
     }
 
     /// Takes nothing any more, and waits until all that was taken is written.
@@ -147,34 +140,41 @@ struct Way {
     incoming: Incoming,
     arrived: Arc<Arrived>,
     failure: Arc<Failure>,
+    /// A piece is in staging.
+    came: Notify,
 }
 
 impl Way {
     fn write_all(&self, pieces: Receiver<Whole>) {
         for (piece, bytes) in pieces {
             // Who waits for the piece asks for the failure.
-            if self.failure.guard(|| self.store(piece, &bytes)).is_ok() {
-                self.arrived.note(piece);
-            }
+            let _ = self.failure.guard(|| self.store(piece, &bytes));
             self.incoming.let_go(piece, bytes);
+            self.came.notify_one();
         }
     }
 
     fn store(&self, piece: usize, mut bytes: &[u8]) -> anyhow::Result<()> {
-        for span in self.manifest.spans(piece) {
-            let (part, rest) = bytes.split_at(usize::try_from(span.length)?);
-            self.write(At { entry: span.entry, offset: span.offset }, part)?;
+        let mut written = Vec::new();
+        for Span { entry, offset, length } in self.manifest.spans(piece) {
+            let (part, rest) = bytes.split_at(usize::try_from(length)?);
+            let result = self.staging.write_right(entry, offset, part);
+            written.extend(result.map_err(|source| self.failed(entry, source))?);
             bytes = rest;
         }
+        self.arrived.note_right(piece, &written);
         Ok(())
     }
 
     fn write(&self, At { entry, offset }: At, part: &[u8]) -> anyhow::Result<()> {
-        self.staging.write_at(entry, offset, part).map_err(|source| {
-            let path = self.manifest.entries.get(entry).and_then(|e| e.path.as_ref());
-            let path = path.map_or_else(Default::default, |path| path.as_str().into());
-            let verb = "write the new content of";
-            self.failure.note(FsError { verb, path, source }.into())
-        })
+        let written = self.staging.write_at(entry, offset, part);
+        written.map_err(|source| self.failed(entry, source))
+    }
+
+    fn failed(&self, entry: EntryIndex, source: io::Error) -> anyhow::Error {
+        let path = self.manifest.entries.get(entry).and_then(|e| e.path.as_ref());
+        let path = path.map_or_else(Default::default, |path| path.as_str().into());
+        let verb = "write the new content of";
+        self.failure.note(FsError { verb, path, source }.into())
     }
 }

@@ -18,7 +18,8 @@ use librqbit::storage::{BoxStorageFactory, StorageFactory, TorrentStorage};
 use librqbit::{ManagedTorrentShared, TorrentMetadata};
 use librqbit_core::lengths::ValidPieceIndex;
 
-use super::intake::{Arrived, At, Failure, Intake};
+use super::intake::{At, Failure, Intake};
+use crate::disk::arrived::Arrived;
 use crate::disk::content::Live;
 use crate::disk::staging::Staging;
 use crate::model::fault::Fault;
@@ -57,6 +58,14 @@ impl PackStorage {
     /// What went wrong first.
     pub fn failure(&self) -> Option<Fault> {
         self.failure.get()
+    }
+
+    /// Waits for a piece to be in staging, for ever where none is to come.
+    pub async fn piece_came(&self) {
+        match &self.staged {
+            Some((_, intake)) => intake.came().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Takes nothing any more, and waits until all that was taken is in staging.

@@ -29,7 +29,6 @@ use librqbit::{
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-pub use super::intake::Arrived;
 use super::rest::Rest;
 pub use super::storage::PackStorage;
 use super::storage::factory;

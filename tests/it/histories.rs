@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use modsync::disk::apply::{apply, can_link, recover};
+use modsync::disk::arrived::Arrived;
 use modsync::disk::baseline::{self, Baseline};
 use modsync::disk::complete::complete;
 use modsync::disk::fs::Root;
@@ -27,7 +28,7 @@ use modsync::disk::staging::Staging;
 use modsync::disk::trash;
 use modsync::disk::verify::Cancel;
 use modsync::model::fault::Fault;
-use modsync::model::manifest::{Manifest, PieceSet};
+use modsync::model::manifest::{Manifest, PieceSet, Span};
 use modsync::model::pack::{Globs, Policy};
 use modsync::model::release::{Digest, Release};
 use modsync::origin::metainfo;
@@ -360,8 +361,9 @@ fn follow(root: Root, release: &Files, number: u8, policy: &Policy) -> Result<bo
     if nothing && before.as_ref().is_some_and(|before| before.release == of) {
         return Ok(false);
     }
-    fetch(&manifest, release, &plan.missing, &staging)?;
-    let staged = complete(&plan, &plan.moves, &staging, &cancel, &|_| {}).map_err(Fault::from)?;
+    let arrived = fetch(&manifest, release, &plan.missing, &staging)?;
+    let staged = complete(&plan, &plan.moves, &staging, &arrived, &cancel, &|_| {});
+    let staged = staged.map_err(Fault::from)?;
     let id = trash::new_id(&root, SystemTime::now())?;
     let mut files = plan.staying(&manifest, before.as_ref());
     files.extend(staged.unchanged.iter().map(|(path, stat)| (path.clone(), (*stat).into())));
@@ -448,18 +450,19 @@ fn fetch(
     release: &Files,
     missing: &PieceSet,
     staging: &Staging,
-) -> Result<(), Fault> {
-    for (entry, path, _) in manifest.files() {
-        let bytes = &release[path.as_str()];
-        for piece in manifest.pieces_of(entry).filter(|&piece| missing.contains(piece)) {
-            for span in manifest.spans(piece).filter(|span| span.entry == entry) {
-                let (start, end) = (span.offset as usize, (span.offset + span.length) as usize);
-                let written = staging.write_at(entry, span.offset, &bytes[start..end]);
-                written.map_err(|e| Fault::bug(e.to_string()))?;
-            }
+) -> Result<Arrived, Fault> {
+    let arrived = Arrived::default();
+    for piece in missing.iter() {
+        let mut written = Vec::new();
+        for Span { entry, offset, length } in manifest.spans(piece) {
+            let path = manifest.entries[entry].path.as_ref().unwrap();
+            let bytes = &release[path.as_str()][offset as usize..(offset + length) as usize];
+            let result = staging.write_right(entry, offset, bytes);
+            written.extend(result.map_err(|e| Fault::bug(e.to_string()))?);
         }
+        arrived.note_right(piece, &written);
     }
-    Ok(())
+    Ok(arrived)
 }
 
 /// The files of the folder, with those of the trash or without.

@@ -12,6 +12,7 @@
 )]
 
 mod apply;
+mod arrived;
 mod cli;
 mod config;
 mod control;

@@ -242,6 +242,55 @@ pub(super) fn begin_sync(file: &File, offset: u64, length: usize) {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn begin_sync(_: &File, _: u64, _: usize) {}
 
+/// Writes all of `buf` at `offset`. Whole pages of it leave memory as soon as the disk has them, so that large amounts
+/// push nothing out that others need there. What is written of a page in part stays: the rest of it is still to come,
+/// and would have to wait until the page was read again.
+#[cfg(target_os = "linux")]
+pub(super) fn write_straight(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
+    const PAGE: u64 = 4096;
+    let end = offset + buf.len() as u64;
+    let (first, last) = (offset.next_multiple_of(PAGE), end - end % PAGE);
+    if first >= last {
+        return write_all_at(file, buf, offset);
+    }
+    let within = |at: u64| usize::try_from(at - offset).map_err(io::Error::other);
+    let (head, rest) = buf.split_at(within(first)?);
+    let (pages, tail) = rest.split_at(within(last)? - head.len());
+    write_all_at(file, head, offset)?;
+    write_pages(file, pages, first)?;
+    write_all_at(file, tail, last)
+}
+
+/// Tells Linux 6.14 and later not to keep what is written (`RWF_DONTCACHE`,
+/// <https://man7.org/linux/man-pages/man2/pwritev2.2.html>), and others to begin with it.
+#[cfg(target_os = "linux")]
+fn write_pages(file: &File, mut pages: &[u8], mut offset: u64) -> io::Result<()> {
+    use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+    const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
+    while !pages.is_empty() {
+        match pwritev2(file, &[io::IoSlice::new(pages)], offset, DONTCACHE) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(size) => {
+                pages = &pages[size..];
+                offset += size as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
+                write_all_at(file, pages, offset)?;
+                begin_sync(file, offset, pages.len());
+                return Ok(());
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn write_straight(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
+    write_all_at(file, buf, offset)
+}
+
 pub(super) fn check_writable(dir: &Dir) -> io::Result<()> {
     let modes = AccessModes { readable: true, writable: true, executable: true };
     dir.access(".", AccessType::Access(modes))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::Context;
 use super::patience::{Company, Patience};
@@ -145,7 +146,7 @@ impl<'a> Download<'a> {
                 return Err(fault);
             }
             // The last piece counts for the others as soon as it is right, and is written only then.
-            if now.finished && self.planned.arrived.left_of(asked).count() == 0 {
+            if now.finished && self.planned.arrived.has_all_of(asked) {
                 return Ok(());
             }
             patience.look(&before.since(&standing), &plan.release)?;
@@ -155,8 +156,19 @@ impl<'a> Download<'a> {
                 swarm.part(turn).await;
                 joined = swarm.add(turn, self.torrent(asked, storage, peers)).await?;
             }
-            tokio::time::sleep(TICK).await;
+            self.wait(storage, asked).await;
         }
+    }
+
+    /// Waits until all that was asked for is here, but not longer than until the next look.
+    async fn wait(&self, storage: &PackStorage, asked: &PieceSet) {
+        let all = async {
+            storage.piece_came().await;
+            while !self.planned.arrived.has_all_of(asked) {
+                storage.piece_came().await;
+            }
+        };
+        let _ = timeout(TICK, all).await;
     }
 
     /// Joins with a swarm that only takes.

@@ -54,7 +54,8 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
         let staging = Staging::create(Arc::clone(&root), Arc::clone(&planned.manifest))?;
         let total = planned.plan.download_bytes.max(1);
         let done = |_| context.progress.set(total, total, Unit::Bytes);
-        let staged = complete(&planned.plan, &moves, &staging, &context.cancel, &done)?;
+        let Planned { plan, arrived, .. } = &*planned;
+        let staged = complete(plan, &moves, &staging, arrived, &context.cancel, &done)?;
         Ok(Outcome::Fetched(Fetched { staged, downloaded, marker: folder.marker.clone() }))
     });
     completed.await.map_err(|e| Fault::bug(format!("completing the new files ended early: {e}")))?

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use modsync::disk::apply::{Applied, apply};
+use modsync::disk::arrived::Arrived;
 use modsync::disk::baseline::{self, Baseline};
 use modsync::disk::complete::{Moves, complete};
 use modsync::disk::fs::Root;
@@ -140,7 +141,9 @@ impl Folder {
                 }
             }
         }
-        let staged = complete(&plan, &moves, &staging, &Cancel::default(), &|_| {}).unwrap();
+        let staged =
+            complete(&plan, &moves, &staging, &Arrived::default(), &Cancel::default(), &|_| {})
+                .unwrap();
         let id = "20260101T000000Z".to_owned();
         let before = baseline::peek(&self.root).unwrap();
         let mut files = plan.staying(&self.new, before.as_ref());
