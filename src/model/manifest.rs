@@ -85,7 +85,11 @@ impl Manifest {
 
     /// The parts of entries that a piece is made of, in order; empty entries are left out.
     pub fn spans(&self, piece: usize) -> impl Iterator<Item = Span> + '_ {
-        let range = self.piece_range(piece);
+        self.spans_in(self.piece_range(piece))
+    }
+
+    /// The same of a part of the concatenation of all entries, in bytes.
+    pub fn spans_in(&self, range: Range<u64>) -> impl Iterator<Item = Span> + '_ {
         let first = self.entries.partition_point(|e| e.offset + e.length <= range.start);
         self.entries
             .iter()

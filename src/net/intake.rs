@@ -56,13 +56,6 @@ pub(super) struct Intake {
 /// A piece with its number.
 type Whole = (usize, Arc<Vec<u8>>);
 
-/// A place in an entry.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At {
-    pub entry: EntryIndex,
-    pub offset: u64,
-}
-
 impl Intake {
     pub fn start(
         manifest: Arc<Manifest>,
@@ -81,18 +74,18 @@ impl Intake {
         Ok(Self { way, whole: Some(whole), writer: Some(writer) })
     }
 
-    /// Reads a part of a piece that lies in one entry.
-    pub fn read(&self, piece: usize, in_piece: usize, at: At, buf: &mut [u8]) -> io::Result<()> {
-        if self.way.incoming.read(piece, in_piece, buf) {
+    /// Reads a part of a piece, at its place in the stream of all entries.
+    pub fn read(&self, piece: usize, at: u64, buf: &mut [u8]) -> io::Result<()> {
+        if self.way.incoming.read(piece, self.way.in_piece(at), buf) {
             return Ok(());
         }
-        self.way.staging.read_at(at.entry, at.offset, buf)
+        self.way.read(at, buf)
     }
 
-    /// Takes a part of a piece that lies in one entry.
-    pub fn write(&self, piece: usize, in_piece: usize, at: At, buf: &[u8]) -> anyhow::Result<()> {
+    /// Takes a part of a piece, at its place in the stream of all entries.
+    pub fn write(&self, piece: usize, at: u64, buf: &[u8]) -> anyhow::Result<()> {
         let size = usize::try_from(self.way.manifest.piece_size(piece))?;
-        if self.way.incoming.write(piece, size, in_piece, buf) {
+        if self.way.incoming.write(piece, size, self.way.in_piece(at), buf) {
             return Ok(());
         }
         self.way.write(at, buf)
@@ -166,9 +159,31 @@ impl Way {
         Ok(())
     }
 
-    fn write(&self, At { entry, offset }: At, part: &[u8]) -> anyhow::Result<()> {
-        let written = self.staging.write_at(entry, offset, part);
-        written.map_err(|source| self.failed(entry, source))
+    /// Reads what was written as it came.
+    fn read(&self, at: u64, mut buf: &mut [u8]) -> io::Result<()> {
+        for span in self.manifest.spans_in(at..at + buf.len() as u64) {
+            let size = usize::try_from(span.length).map_err(io::Error::other)?;
+            let (part, rest) = buf.split_at_mut(size);
+            self.staging.read_at(span.entry, span.offset, part)?;
+            buf = rest;
+        }
+        Ok(())
+    }
+
+    /// Writes something as it comes: nobody knows yet whether it is right.
+    fn write(&self, at: u64, mut bytes: &[u8]) -> anyhow::Result<()> {
+        for Span { entry, offset, length } in self.manifest.spans_in(at..at + bytes.len() as u64) {
+            let (part, rest) = bytes.split_at(usize::try_from(length)?);
+            let written = self.staging.write_at(entry, offset, part);
+            written.map_err(|source| self.failed(entry, source))?;
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// Where a place in the stream lies in its piece. A piece is not longer than memory.
+    fn in_piece(&self, at: u64) -> usize {
+        usize::try_from(at % self.manifest.piece_length).unwrap_or(usize::MAX)
     }
 
     fn failed(&self, entry: EntryIndex, source: io::Error) -> anyhow::Error {

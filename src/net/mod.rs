@@ -3,6 +3,7 @@
 pub mod http;
 mod incoming;
 mod intake;
+mod one_file;
 pub mod remote;
 mod rest;
 mod storage;

@@ -1,4 +1,4 @@
-//! [`PackStorage`]: what librqbit reads and writes, by entry number. Its path strings are never used.
+//! [`PackStorage`]: what librqbit reads and writes, by its place in the torrent. Its path strings are never used.
 //!
 //! A piece of the new content is read from and written to staging, once it is whole; any other piece is read from
 //! the live folder and never written. Nothing is ever created, resized or removed for librqbit's sake.
@@ -12,13 +12,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use librqbit::storage::filesystem::FilesystemStorageFactory;
 use librqbit::storage::{BoxStorageFactory, StorageFactory, TorrentStorage};
 use librqbit::{ManagedTorrentShared, TorrentMetadata};
 use librqbit_core::lengths::ValidPieceIndex;
 
-use super::intake::{At, Failure, Intake};
+use super::intake::{Failure, Intake};
 use crate::disk::arrived::Arrived;
 use crate::disk::content::Live;
 use crate::disk::staging::Staging;
@@ -75,49 +75,50 @@ impl PackStorage {
         }
     }
 
-    /// Cuts a range of an entry at piece borders.
-    fn parts<E: From<io::Error>>(
+    /// Cuts a range of the stream of all entries at piece borders.
+    fn parts<E>(
         &self,
-        entry: usize,
-        offset: u64,
+        start: u64,
         length: usize,
         mut each: impl FnMut(Part) -> Result<(), E>,
     ) -> Result<(), E> {
-        let entry = self.manifest.entries.get(entry);
-        let start = entry.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?.offset;
         let piece_length = self.manifest.piece_length;
         let mut done = 0;
         while done < length {
-            let at = start + offset + done as u64;
+            let at = start + done as u64;
             let (piece, in_piece) = (at / piece_length, at % piece_length);
             let size = to_usize(piece_length - in_piece).min(length - done);
-            each(Part {
-                piece: to_usize(piece),
-                in_piece: to_usize(in_piece),
-                offset: offset + done as u64,
-                range: done..done + size,
-            })?;
+            each(Part { piece: to_usize(piece), at, range: done..done + size })?;
             done += size;
         }
         Ok(())
     }
 
-    fn read(&self, entry: usize, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.parts(entry, offset, buf.len(), |Part { piece, in_piece, offset, range }| {
+    fn read(&self, start: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.parts(start, buf.len(), |Part { piece, at, range }| {
             let buf = &mut buf[range];
             match self.intake_of(piece) {
-                Some(intake) => intake.read(piece, in_piece, At { entry, offset }, buf),
-                None => self.live.read_at(entry, offset, buf),
+                Some(intake) => intake.read(piece, at, buf),
+                None => self.read_live(at, buf),
             }
         })
     }
 
-    fn write(&self, entry: usize, offset: u64, buf: &[u8]) -> anyhow::Result<()> {
-        self.parts(entry, offset, buf.len(), |Part { piece, in_piece, offset, range }| {
+    fn read_live(&self, at: u64, mut buf: &mut [u8]) -> io::Result<()> {
+        for span in self.manifest.spans_in(at..at + buf.len() as u64) {
+            let (part, rest) = buf.split_at_mut(to_usize(span.length));
+            self.live.read_at(span.entry, span.offset, part)?;
+            buf = rest;
+        }
+        Ok(())
+    }
+
+    fn write(&self, start: u64, buf: &[u8]) -> anyhow::Result<()> {
+        self.parts(start, buf.len(), |Part { piece, at, range }| {
             let Some(intake) = self.intake_of(piece) else {
                 bail!("piece {piece} was not asked for");
             };
-            intake.write(piece, in_piece, At { entry, offset }, &buf[range])
+            intake.write(piece, at, &buf[range])
         })
     }
 
@@ -135,9 +136,8 @@ impl PackStorage {
 /// A part of a range that lies in one piece.
 struct Part {
     piece: usize,
-    in_piece: usize,
-    /// In the entry.
-    offset: u64,
+    /// In the stream.
+    at: u64,
     /// Of the bytes given or wanted.
     range: Range<usize>,
 }
@@ -147,12 +147,38 @@ fn to_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
+/// What librqbit takes for files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// The torrent's entries.
+    Entries,
+    /// All of it as [one file](super::one_file), of which nothing is there when it begins.
+    OneFile,
+}
+
 /// The handle librqbit holds.
 #[derive(Debug, Clone)]
 struct Shared {
     storage: Arc<PackStorage>,
+    /// What is wanted.
+    wanted: View,
+    /// What librqbit has now.
+    view: View,
     /// Whether librqbit has begun.
     has_begun: bool,
+}
+
+impl Shared {
+    /// Where a place in a file lies in the stream of all entries.
+    fn place(&self, file: usize, offset: u64) -> io::Result<u64> {
+        match self.view {
+            View::OneFile => Ok(offset),
+            View::Entries => {
+                let entry = self.storage.manifest.entries.get(file);
+                Ok(entry.ok_or(io::ErrorKind::NotFound)?.offset + offset)
+            }
+        }
+    }
 }
 
 impl TorrentStorage for Shared {
@@ -160,14 +186,20 @@ impl TorrentStorage for Shared {
         Ok(())
     }
 
-    fn pread_exact(&self, entry: usize, offset: u64, buf: &mut [u8]) -> anyhow::Result<()> {
-        let read = || self.storage.read(entry, offset, buf).map_err(Into::into);
-        if self.has_begun { self.storage.failure.guard(read) } else { Ok(()) }
+    fn pread_exact(&self, file: usize, offset: u64, buf: &mut [u8]) -> anyhow::Result<()> {
+        let storage = &self.storage;
+        match (self.has_begun, self.view) {
+            (true, _) => {
+                storage.failure.guard(|| Ok(storage.read(self.place(file, offset)?, buf)?))
+            }
+            (false, View::Entries) => Ok(()),
+            (false, View::OneFile) => bail!("nothing is there yet"),
+        }
     }
 
-    fn pwrite_all(&self, entry: usize, offset: u64, buf: &[u8]) -> anyhow::Result<()> {
+    fn pwrite_all(&self, file: usize, offset: u64, buf: &[u8]) -> anyhow::Result<()> {
         let storage = &self.storage;
-        storage.failure.guard(|| storage.write(entry, offset, buf))
+        storage.failure.guard(|| storage.write(self.place(file, offset)?, buf))
     }
 
     fn remove_file(&self, _: usize, _: &Path) -> anyhow::Result<()> {
@@ -187,15 +219,19 @@ impl TorrentStorage for Shared {
         self.storage.failure.guard(|| self.storage.complete(piece))
     }
 
-    /// librqbit takes it over when it has looked at it.
+    /// librqbit takes it over when it has looked at it. That fails where it is to begin anew.
     fn take(&self) -> anyhow::Result<Box<dyn TorrentStorage>> {
+        ensure!(self.view == self.wanted, "it is to begin as one file");
         Ok(Box::new(Self { has_begun: true, ..self.clone() }))
     }
 }
 
 /// Answers for the file system's own factory: librqbit loads a bitfield for that one alone.
 #[derive(Debug, Clone)]
-struct Factory(Arc<PackStorage>);
+struct Factory {
+    storage: Arc<PackStorage>,
+    wanted: View,
+}
 
 impl StorageFactory for Factory {
     type Storage = Box<dyn TorrentStorage>;
@@ -203,9 +239,13 @@ impl StorageFactory for Factory {
     fn create(
         &self,
         _: &ManagedTorrentShared,
-        _: &TorrentMetadata,
+        metadata: &TorrentMetadata,
     ) -> anyhow::Result<Self::Storage> {
-        Ok(Box::new(Shared { storage: Arc::clone(&self.0), has_begun: false }))
+        let entries = self.storage.manifest.entries.len();
+        let is_one_file = entries > 1 && metadata.file_infos.len() == 1;
+        let view = if is_one_file { View::OneFile } else { View::Entries };
+        let (storage, wanted) = (Arc::clone(&self.storage), self.wanted);
+        Ok(Box::new(Shared { storage, wanted, view, has_begun: false }))
     }
 
     fn is_type_id(&self, type_id: TypeId) -> bool {
@@ -217,6 +257,6 @@ impl StorageFactory for Factory {
     }
 }
 
-pub fn factory(storage: &Arc<PackStorage>) -> BoxStorageFactory {
-    Box::new(Factory(Arc::clone(storage)))
+pub(super) fn factory(storage: &Arc<PackStorage>, wanted: View) -> BoxStorageFactory {
+    Box::new(Factory { storage: Arc::clone(storage), wanted })
 }

@@ -1,7 +1,8 @@
 //! [`Swarm`]: the librqbit session. It fetches into staging and seeds from the folder.
 //!
-//! librqbit decides nothing here: which bytes are a torrent, which pieces are there and where they
-//! lie is told to it, and what it fetched is hashed again before it is used. It runs on a
+//! librqbit decides little here: which bytes are a torrent, which pieces are there and where they lie is told to it. It
+//! says which piece is right, having hashed it in our own memory, from where it is written as it is; what was written
+//! before that, or touched by somebody else, is hashed again before it is used. It runs on a
 //! current-thread runtime in a thread of its own, which measured half the time and CPU of a shared
 //! one. The bitfield is handed over through its own persistence folder (see [`Swarm::add`]).
 //!
@@ -17,6 +18,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyhow::bail;
 use bytes::Bytes;
 use librqbit::api::TorrentIdOrHash;
 use librqbit::dht::{DhtPersistenceConfig, Id20};
@@ -29,9 +31,10 @@ use librqbit::{
 use tokio::runtime;
 use tokio::sync::oneshot;
 
+use super::one_file;
 use super::rest::Rest;
 pub use super::storage::PackStorage;
-use super::storage::factory;
+use super::storage::{View, factory};
 pub use super::turn::Turn;
 use super::turn::Turns;
 use crate::disk::fs::{FsError, Root};
@@ -273,27 +276,34 @@ impl Swarm {
         let entries = torrent.storage.manifest.entries.len();
         let only_files = (!torrent.unwanted.is_empty())
             .then(|| (0..entries).filter(|entry| !torrent.unwanted.contains(entry)).collect());
+        let is_new = torrent.have.count() == 0 && torrent.unwanted.is_empty();
+        let view = if is_new && entries > 1 { View::OneFile } else { View::Entries };
         let options = AddTorrentOptions {
             overwrite: true,
             only_files,
             initial_peers: (!torrent.peers.is_empty()).then_some(torrent.peers),
             output_folder: Some(String::new()),
-            storage_factory: Some(factory(&torrent.storage)),
+            storage_factory: Some(factory(&torrent.storage, view)),
+            paused: view == View::OneFile,
             // librqbit would give one number to two torrents that are added at once, and take them for one.
             preferred_id: Some(self.added.fetch_add(1, Ordering::Relaxed)),
             ..AddTorrentOptions::default()
         };
         let session = Arc::clone(&self.session);
         let added = self.runtime.spawn(async move {
-            session.add_torrent(AddTorrent::from_bytes(torrent.bytes), Some(options)).await
+            let torrent = AddTorrent::from_bytes(torrent.bytes);
+            let AddTorrentResponse::Added(_, torrent) =
+                session.add_torrent(torrent, Some(options)).await?
+            else {
+                bail!("it is there already");
+            };
+            if view == View::OneFile {
+                one_file::begin_anew(&session, &torrent).await?;
+            }
+            Ok(torrent)
         });
         let added = added.await.map_err(|_| SwarmError::Panicked(info_hash))?;
-        let handle = match added {
-            Ok(AddTorrentResponse::Added(_, handle)) => Ok(handle),
-            Ok(_) => Err(anyhow::anyhow!("it is there already")),
-            Err(error) => Err(error),
-        };
-        let handle = handle.map_err(|e| SwarmError::Add(info_hash, e))?;
+        let handle = added.map_err(|e| SwarmError::Add(info_hash, e))?;
         Ok(Joined { info_hash, torrent: handle, storage: torrent.storage })
     }
 

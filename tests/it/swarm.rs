@@ -39,6 +39,29 @@ async fn only_the_pieces_that_the_bitfield_lacks_are_fetched_and_they_go_to_stag
     assert_eq!(staged.unwrap()[2 * PIECE..], place.bytes("a.bin")[2 * PIECE..3 * PIECE]);
 }
 
+/// librqbit is told of one file then, and has to begin anew for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_of_a_torrent_of_which_nothing_is_here_comes_wherever_its_files_begin_and_end() {
+    let files = [10, 0, 2 * PIECE + 7, PIECE, 1, 3 * PIECE - 17, 5].into_iter().zip(0..);
+    let files: Vec<_> = files.map(|(length, nth)| (format!("{nth}.bin"), length)).collect();
+    let shown: Vec<(&str, usize)> =
+        files.iter().map(|(name, length)| (name.as_str(), *length)).collect();
+    let place = Place::new(&shown);
+    let seeder = place.swarm("seeder").await;
+    place.seed(&seeder, &place.folder("full")).await;
+
+    let player = place.folder("empty");
+    let all = PieceSet::all(place.manifest.pieces.len());
+    let swarm = place.swarm("player").await;
+    let (joined, storage) = place.fetch(&swarm, &player, &all, seeder.listen_port().unwrap()).await;
+    assert_eq!(finished(&joined).await.verified_bytes, place.manifest.stream_length);
+    storage.close();
+    let staging = player.join(format!(".modsync/staging/{}", place.manifest.info_hash));
+    let staged = |nth: usize| fs::read(staging.join(nth.to_string())).unwrap_or_default();
+    let staged = files.iter().zip(0..).map(|((name, _), nth)| (name.clone(), staged(nth)));
+    assert_eq!(staged.collect::<Vec<_>>(), place.files);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_drifted_is_not_given_to_others() {
     let place = Place::new(&[("a.bin", 2 * PIECE)]);
