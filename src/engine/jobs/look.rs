@@ -24,7 +24,7 @@ use crate::model::snapshot::Unit;
 pub(super) fn scan(context: &Context, release: Release, look: Look) -> Result<Outcome, Fault> {
     let root = layout::look(&context.config.folder, context.facts.known_marker())?;
     let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
-    if context.is_news(baseline.as_ref()) {
+    if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
         return change::recover(context);
     }
     if let (Look::Quick, Some(root), Some(baseline)) = (look, &root, &baseline)
@@ -117,7 +117,7 @@ fn trusted(
 pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fault> {
     let root = layout::look(&context.config.folder, context.facts.known_marker())?;
     let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
-    if context.is_news(baseline.as_ref()) {
+    if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
         return change::recover(context);
     }
     let planned = plan_for(context, root, baseline, release, Look::Whole)?;
