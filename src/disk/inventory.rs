@@ -2,6 +2,7 @@
 //!
 //! Looking changes nothing: no byte, no time. Links are seen and never followed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::staging::Staging;
 use super::superseded::Superseded;
 use super::verify::{Cancel, Cancelled, verify};
 use crate::model::fault::FaultKind;
-use crate::model::manifest::{Manifest, PieceSet};
+use crate::model::manifest::{Entry, EntryIndex, Manifest, PieceSet};
 use crate::model::path::{RelPath, fold};
 
 /// What is in the folder, our own part of it left out.
@@ -43,6 +44,8 @@ pub struct Other {
 #[derive(Debug, Clone)]
 pub struct Scan {
     pub inventory: Inventory,
+    /// What stands in the place of each entry.
+    there: Vec<Option<Stat>>,
     /// Pieces that the folder has.
     pub live: PieceSet,
     /// Pieces that are not in the folder and complete in staging.
@@ -56,7 +59,14 @@ impl Scan {
     pub fn of_nothing(manifest: &Manifest) -> Self {
         let (live, staged) =
             (PieceSet::none(manifest.pieces.len()), PieceSet::none(manifest.pieces.len()));
-        Self { inventory: Inventory::default(), live, staged, elsewhere: Recipes::default() }
+        let there = vec![None; manifest.entries.len()];
+        let (inventory, elsewhere) = (Inventory::default(), Recipes::default());
+        Self { inventory, there, live, staged, elsewhere }
+    }
+
+    /// The file that stands in the place of an entry.
+    pub fn at(&self, entry: EntryIndex) -> Option<Stat> {
+        self.there.get(entry).copied().flatten()
     }
 
     /// The same, counting what lies in staging for other releases as staged for this one.
@@ -124,8 +134,14 @@ impl Inventory {
     }
 
     /// What two names must share to be one file here.
-    pub fn key(&self, path: &str) -> String {
-        if self.folded.is_some() { fold(path) } else { path.to_owned() }
+    pub fn key<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        if self.folded.is_some() { Cow::Owned(fold(path)) } else { Cow::Borrowed(path) }
+    }
+
+    /// What stands in the place of each entry.
+    fn in_place_of(&self, manifest: &Manifest) -> Vec<Option<Stat>> {
+        let there = |path: &RelPath| self.find(path.as_str());
+        manifest.entries.iter().map(|entry| entry.path.as_ref().and_then(there)).collect()
     }
 }
 
@@ -189,7 +205,8 @@ pub fn scan(
     if let Some(closed) = inventory.closed.iter().find(needed) {
         root.list(closed)?;
     }
-    let mut candidates = candidates(manifest, &inventory);
+    let there = inventory.in_place_of(manifest);
+    let mut candidates = candidates(manifest, &there);
     trusted.iter().for_each(|piece| candidates.remove(piece));
     let content = Live::new(Arc::clone(root), Arc::clone(manifest));
     let mut live = verify(manifest, &candidates, &content, cancel, progress)?;
@@ -202,7 +219,7 @@ pub fn scan(
         }
         None => PieceSet::none(manifest.pieces.len()),
     };
-    Ok(Scan { inventory, live, staged, elsewhere: Recipes::default() })
+    Ok(Scan { inventory, there, live, staged, elsewhere: Recipes::default() })
 }
 
 /// Fails for a file that we cannot read: it is not known to be wrong.
@@ -225,15 +242,12 @@ fn check_readable(
 }
 
 /// Pieces whose files are all there and long enough: only these are worth reading.
-fn candidates(manifest: &Manifest, inventory: &Inventory) -> PieceSet {
-    let lengths: Vec<u64> = manifest
-        .entries
-        .iter()
-        .map(|entry| match &entry.path {
-            Some(path) => inventory.find(path.as_str()).map_or(0, |stat| stat.length),
-            None => entry.length,
-        })
-        .collect();
+fn candidates(manifest: &Manifest, there: &[Option<Stat>]) -> PieceSet {
+    let length = |(entry, stat): (&Entry, &Option<Stat>)| match &entry.path {
+        Some(_) => stat.map_or(0, |stat| stat.length),
+        None => entry.length,
+    };
+    let lengths: Vec<u64> = manifest.entries.iter().zip(there).map(length).collect();
     let mut candidates = PieceSet::none(manifest.pieces.len());
     (0..manifest.pieces.len())
         .filter(|&piece| manifest.spans(piece).all(|s| s.offset + s.length <= lengths[s.entry]))
