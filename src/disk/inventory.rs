@@ -2,13 +2,14 @@
 //!
 //! Looking changes nothing: no byte, no time. Links are seen and never followed.
 
+mod walk;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::content::Live;
-use super::fs::{FsError, Kind, Root, Stat};
-use super::layout::OWN_FOLDER;
+use super::fs::{FsError, Root, Stat};
 use super::reuse::{Recipes, Sources, search};
 use super::staging::Staging;
 use super::superseded::Superseded;
@@ -16,6 +17,8 @@ use super::verify::{Cancel, Cancelled, verify};
 use crate::model::fault::FaultKind;
 use crate::model::manifest::{Entry, EntryIndex, Manifest, PieceSet};
 use crate::model::path::{RelPath, fold};
+
+pub use walk::list;
 
 /// What is in the folder, our own part of it left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -143,52 +146,6 @@ impl Inventory {
         let there = |path: &RelPath| self.find(path.as_str());
         manifest.entries.iter().map(|entry| entry.path.as_ref().and_then(there)).collect()
     }
-}
-
-/// Lists the folder.
-pub fn list(root: &Root, cancel: &Cancel) -> Result<Inventory, ScanError> {
-    let mut inventory = Inventory::default();
-    let mut pending = vec![String::new()];
-    while let Some(dir) = pending.pop() {
-        if cancel.is_cancelled() {
-            return Err(Cancelled.into());
-        }
-        let listed = match root.list(&dir) {
-            // What may not be read is not ours to judge, as long as the release needs nothing of it.
-            Err(e) if e.kind() == FaultKind::AccessDenied && !dir.is_empty() => {
-                inventory.closed.insert(dir.clone());
-                Vec::new()
-            }
-            listed => listed?,
-        };
-        for (name, stat) in listed {
-            let shown = name.to_string_lossy();
-            if dir.is_empty() && fold(&shown) == OWN_FOLDER {
-                continue;
-            }
-            let path = if dir.is_empty() { shown.into_owned() } else { format!("{dir}/{shown}") };
-            let can_be_named = name.to_str().is_some();
-            match (stat.kind, RelPath::new(&path)) {
-                (Kind::Dir, _) if can_be_named => {
-                    pending.push(path.clone());
-                    inventory.dirs.insert(path);
-                }
-                (Kind::File, Ok(path)) if can_be_named => {
-                    inventory.files.insert(path, stat);
-                }
-                _ => {
-                    inventory.others.insert(path, Other { stat, can_be_named });
-                }
-            }
-        }
-    }
-    let ignores_case = root.ignores_case(OWN_FOLDER)
-        || inventory.files.keys().next().is_some_and(|path| root.ignores_case(path.as_str()));
-    if ignores_case {
-        let folded = inventory.files.keys().map(|path| (path.fold_key(), path.clone()));
-        inventory.folded = Some(folded.collect());
-    }
-    Ok(inventory)
 }
 
 /// Hashes what of the folder could be part of the release, but for the pieces that are `trusted`.
