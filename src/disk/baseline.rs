@@ -25,6 +25,15 @@ pub struct Baseline {
     pub went_back_from: Option<Release>,
 }
 
+/// A baseline without its files, which may be very many.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Head {
+    pub release: Release,
+    pub applied_as: Option<String>,
+    #[serde(default)]
+    pub went_back_from: Option<Release>,
+}
+
 /// How a file looked when its bytes were known to be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installed {
@@ -66,11 +75,59 @@ pub fn peek(root: &Root) -> Result<Option<Baseline>, FsError> {
     record::peek(root, BASELINE)
 }
 
-/// Reads the baseline and puts a damaged one aside.
-pub fn load(root: &Root) -> Result<Loaded<Baseline>, FsError> {
+/// The same for what needs none of the files.
+pub fn peek_head(root: &Root) -> Result<Option<Head>, FsError> {
+    record::peek(root, BASELINE)
+}
+
+/// Reads the head of the baseline and puts a damaged one aside.
+pub fn load_head(root: &Root) -> Result<Loaded<Head>, FsError> {
     record::load(root, BASELINE)
 }
 
 pub fn save(root: &Root, path: &str, baseline: &Baseline) -> Result<(), FsError> {
     record::save(root, path, baseline)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::disk::layout::OWN_FOLDER;
+    use crate::model::manifest::InfoHash;
+    use crate::model::release::Digest;
+
+    #[test]
+    fn the_head_of_a_baseline_says_the_same_and_needs_it_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        root.create_dir_all(OWN_FOLDER).unwrap();
+        let release = Release {
+            digest: Digest([1; 32]),
+            info_hash: InfoHash([1; 20]),
+            name: "pack".to_owned(),
+            length: 5,
+            files: 1,
+            seen: SystemTime::UNIX_EPOCH,
+        };
+        let installed = Installed { length: 5, mtime_ns: 7 };
+        let baseline = Baseline {
+            release: release.clone(),
+            files: BTreeMap::from([(RelPath::new("mods/a.pak").unwrap(), installed)]),
+            applied_as: Some("entry".to_owned()),
+            went_back_from: Some(release),
+        };
+        save(&root, BASELINE, &baseline).unwrap();
+        let head = peek_head(&root).unwrap().unwrap();
+        assert_eq!(peek(&root).unwrap(), Some(baseline.clone()));
+        assert_eq!((head.release, head.applied_as), (baseline.release, baseline.applied_as));
+        assert_eq!(head.went_back_from, baseline.went_back_from);
+
+        let file = dir.path().join(BASELINE);
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("a.pak", "b.pak")).unwrap();
+        assert_eq!(peek_head(&root).unwrap(), None);
+    }
 }

@@ -12,6 +12,7 @@ use super::fs::{Root, Stat, read_exact_at};
 use super::pace::Pace;
 use super::verify::Content;
 use crate::model::manifest::{Entry, EntryIndex, Manifest, PieceSet};
+use crate::model::path::RelPath;
 
 /// Open files per pool.
 const OPEN_FILES: usize = 64;
@@ -95,15 +96,27 @@ impl Live {
             return Ok(());
         };
         let open = || self.root.open_file(path).map_err(|e| e.source);
-        // A file that is read at once is not read again soon.
-        let at_once = buf.len() as u64 == *length;
-        let file = if at_once { Arc::new(open()?) } else { self.pool.get(entry, open)? };
+        if buf.len() as u64 == *length {
+            // A file that is read at once is not read again soon.
+            return self.read_from(&open()?, entry, path, offset, buf);
+        }
+        self.read_from(&*self.pool.get(entry, open)?, entry, path, offset, buf)
+    }
+
+    fn read_from(
+        &self,
+        file: &File,
+        entry: EntryIndex,
+        path: &RelPath,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> io::Result<()> {
         if let Some(expected) = self.expected.get(&entry)
-            && !expected.looks_like(Stat::of_file(&file)?)
+            && !expected.looks_like(Stat::of_file(file)?)
         {
             return Err(io::Error::other(format!("`{path}` is not as it was installed")));
         }
-        read_exact_at(&file, buf, offset)
+        read_exact_at(file, buf, offset)
     }
 }
 

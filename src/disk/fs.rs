@@ -15,7 +15,7 @@ mod error;
 #[cfg(debug_assertions)]
 pub mod faults;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::ops::Deref;
@@ -154,7 +154,7 @@ impl Root {
     /// Opens a file for reading.
     pub fn open_file(&self, path: impl AsRef<Path>) -> Result<File> {
         let path = path.as_ref();
-        let in_one_step = names(path).is_ok().then(|| platform::file_below(&self.dir, path));
+        let in_one_step = leads_down(path).then(|| platform::file_below(&self.dir, path));
         let is_file = |file: &File| file.metadata().is_ok_and(|m| m.is_file());
         match in_one_step.flatten().and_then(io::Result::ok).filter(is_file) {
             Some(file) => Ok(file),
@@ -450,15 +450,18 @@ impl Root {
     }
 
     /// What lies directly in a folder, by name; nothing when the folder is not there.
-    pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<(std::ffi::OsString, Stat)>> {
+    pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<(OsString, Stat)>> {
+        let mut names = Vec::new();
+        self.each(path, &mut |name, stat| names.push((name.to_owned(), stat)))?;
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(names)
+    }
+
+    /// Tells what lies directly in a folder, in no order; nothing when the folder is not there.
+    pub fn each(&self, path: impl AsRef<Path>, found: &mut dyn FnMut(&OsStr, Stat)) -> Result<()> {
         let path = path.as_ref();
-        let list = || {
-            let mut names = platform::list(&*self.dir_at(path)?)?;
-            names.sort_by(|a, b| a.0.cmp(&b.0));
-            Ok(names)
-        };
-        match list() {
-            Err(e) if is_absent(&e) => Ok(Vec::new()),
+        match self.dir_at(path).and_then(|dir| platform::each(&dir, found)) {
+            Err(e) if is_absent(&e) => Ok(()),
             other => other.map_err(|e| self.error("list", path, e)),
         }
     }
@@ -582,6 +585,11 @@ impl Write for Writing<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether nothing but names is on a way.
+fn leads_down(path: &Path) -> bool {
+    path.components().all(|component| matches!(component, Component::Normal(_)))
 }
 
 /// The names on a way that leads down only.

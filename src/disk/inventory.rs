@@ -2,19 +2,23 @@
 //!
 //! Looking changes nothing: no byte, no time. Links are seen and never followed.
 
+mod walk;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::content::Live;
-use super::fs::{FsError, Kind, Root, Stat};
-use super::layout::OWN_FOLDER;
+use super::fs::{FsError, Root, Stat};
 use super::reuse::{Recipes, Sources, search};
 use super::staging::Staging;
 use super::superseded::Superseded;
 use super::verify::{Cancel, Cancelled, verify};
 use crate::model::fault::FaultKind;
-use crate::model::manifest::{Manifest, PieceSet};
+use crate::model::manifest::{Entry, EntryIndex, Manifest, PieceSet};
 use crate::model::path::{RelPath, fold};
+
+pub use walk::list;
 
 /// What is in the folder, our own part of it left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +47,8 @@ pub struct Other {
 #[derive(Debug, Clone)]
 pub struct Scan {
     pub inventory: Inventory,
+    /// What stands in the place of each entry.
+    there: Vec<Option<Stat>>,
     /// Pieces that the folder has.
     pub live: PieceSet,
     /// Pieces that are not in the folder and complete in staging.
@@ -56,7 +62,14 @@ impl Scan {
     pub fn of_nothing(manifest: &Manifest) -> Self {
         let (live, staged) =
             (PieceSet::none(manifest.pieces.len()), PieceSet::none(manifest.pieces.len()));
-        Self { inventory: Inventory::default(), live, staged, elsewhere: Recipes::default() }
+        let there = vec![None; manifest.entries.len()];
+        let (inventory, elsewhere) = (Inventory::default(), Recipes::default());
+        Self { inventory, there, live, staged, elsewhere }
+    }
+
+    /// The file that stands in the place of an entry.
+    pub fn at(&self, entry: EntryIndex) -> Option<Stat> {
+        self.there.get(entry).copied().flatten()
     }
 
     /// The same, counting what lies in staging for other releases as staged for this one.
@@ -124,55 +137,15 @@ impl Inventory {
     }
 
     /// What two names must share to be one file here.
-    pub fn key(&self, path: &str) -> String {
-        if self.folded.is_some() { fold(path) } else { path.to_owned() }
+    pub fn key<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        if self.folded.is_some() { Cow::Owned(fold(path)) } else { Cow::Borrowed(path) }
     }
-}
 
-/// Lists the folder.
-pub fn list(root: &Root, cancel: &Cancel) -> Result<Inventory, ScanError> {
-    let mut inventory = Inventory::default();
-    let mut pending = vec![String::new()];
-    while let Some(dir) = pending.pop() {
-        if cancel.is_cancelled() {
-            return Err(Cancelled.into());
-        }
-        let listed = match root.list(&dir) {
-            // What may not be read is not ours to judge, as long as the release needs nothing of it.
-            Err(e) if e.kind() == FaultKind::AccessDenied && !dir.is_empty() => {
-                inventory.closed.insert(dir.clone());
-                Vec::new()
-            }
-            listed => listed?,
-        };
-        for (name, stat) in listed {
-            let shown = name.to_string_lossy();
-            if dir.is_empty() && fold(&shown) == OWN_FOLDER {
-                continue;
-            }
-            let path = if dir.is_empty() { shown.into_owned() } else { format!("{dir}/{shown}") };
-            let can_be_named = name.to_str().is_some();
-            match (stat.kind, RelPath::new(&path)) {
-                (Kind::Dir, _) if can_be_named => {
-                    pending.push(path.clone());
-                    inventory.dirs.insert(path);
-                }
-                (Kind::File, Ok(path)) if can_be_named => {
-                    inventory.files.insert(path, stat);
-                }
-                _ => {
-                    inventory.others.insert(path, Other { stat, can_be_named });
-                }
-            }
-        }
+    /// What stands in the place of each entry.
+    fn in_place_of(&self, manifest: &Manifest) -> Vec<Option<Stat>> {
+        let there = |path: &RelPath| self.find(path.as_str());
+        manifest.entries.iter().map(|entry| entry.path.as_ref().and_then(there)).collect()
     }
-    let ignores_case = root.ignores_case(OWN_FOLDER)
-        || inventory.files.keys().next().is_some_and(|path| root.ignores_case(path.as_str()));
-    if ignores_case {
-        let folded = inventory.files.keys().map(|path| (path.fold_key(), path.clone()));
-        inventory.folded = Some(folded.collect());
-    }
-    Ok(inventory)
 }
 
 /// Hashes what of the folder could be part of the release, but for the pieces that are `trusted`.
@@ -189,7 +162,8 @@ pub fn scan(
     if let Some(closed) = inventory.closed.iter().find(needed) {
         root.list(closed)?;
     }
-    let mut candidates = candidates(manifest, &inventory);
+    let there = inventory.in_place_of(manifest);
+    let mut candidates = candidates(manifest, &there);
     trusted.iter().for_each(|piece| candidates.remove(piece));
     let content = Live::new(Arc::clone(root), Arc::clone(manifest));
     let mut live = verify(manifest, &candidates, &content, cancel, progress)?;
@@ -202,7 +176,7 @@ pub fn scan(
         }
         None => PieceSet::none(manifest.pieces.len()),
     };
-    Ok(Scan { inventory, live, staged, elsewhere: Recipes::default() })
+    Ok(Scan { inventory, there, live, staged, elsewhere: Recipes::default() })
 }
 
 /// Fails for a file that we cannot read: it is not known to be wrong.
@@ -225,15 +199,12 @@ fn check_readable(
 }
 
 /// Pieces whose files are all there and long enough: only these are worth reading.
-fn candidates(manifest: &Manifest, inventory: &Inventory) -> PieceSet {
-    let lengths: Vec<u64> = manifest
-        .entries
-        .iter()
-        .map(|entry| match &entry.path {
-            Some(path) => inventory.find(path.as_str()).map_or(0, |stat| stat.length),
-            None => entry.length,
-        })
-        .collect();
+fn candidates(manifest: &Manifest, there: &[Option<Stat>]) -> PieceSet {
+    let length = |(entry, stat): (&Entry, &Option<Stat>)| match &entry.path {
+        Some(_) => stat.map_or(0, |stat| stat.length),
+        None => entry.length,
+    };
+    let lengths: Vec<u64> = manifest.entries.iter().zip(there).map(length).collect();
     let mut candidates = PieceSet::none(manifest.pieces.len());
     (0..manifest.pieces.len())
         .filter(|&piece| manifest.spans(piece).all(|s| s.offset + s.length <= lengths[s.entry]))

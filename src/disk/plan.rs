@@ -3,7 +3,8 @@
 //! A plan says what would be done to which file and which pieces are needed for it. Making one reads
 //! nothing and changes nothing; the same values give the same plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
@@ -13,7 +14,7 @@ use super::inventory::{Inventory, Scan};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet, hex};
 use crate::model::pack::Policy;
-use crate::model::path::{RelPath, with_ancestors};
+use crate::model::path::{RelPath, parent, with_ancestors};
 use crate::model::release::Release;
 use crate::model::report::{FileLine, PlanReport};
 
@@ -105,8 +106,10 @@ pub fn plan(given: Given<'_>) -> Plan {
     found.for_each(|&piece| elsewhere.insert(piece));
     let (actions, unchanged) = actions(given, &edits, &wanted);
     let names = Names::of(manifest, &scan.inventory);
-    let (remove, let_go) = dropped(&scan.inventory, baseline, &names);
-    let obstacles = obstacles(manifest, &scan.inventory, &remove);
+    let gone = gone(baseline, &names);
+    let (remove, let_go) = dropped(&scan.inventory, &gone);
+    let folders = folders(manifest);
+    let obstacles = obstacles(&scan.inventory, &names, &folders, &remove);
     let displaced = displaced(given, &actions, &obstacles);
     let moves = moves(given, &actions, &remove);
     let bytes =
@@ -123,7 +126,7 @@ pub fn plan(given: Given<'_>) -> Plan {
     let wanted_bytes = bytes(&wanted).saturating_sub(moved_bytes);
     let new_bytes = new_content.max(wanted_bytes).saturating_sub(staged_bytes);
     Plan {
-        guard: guard(given, &names, remove.len(), &displaced),
+        guard: guard(given, gone.len(), remove.len(), &displaced),
         extras: extras_but(&scan.inventory, &names, policy, |path| {
             let goes = remove.contains_key(path) || let_go.contains_key(path);
             goes || with_ancestors(path).any(|path| obstacles.contains_key(path))
@@ -140,7 +143,7 @@ pub fn plan(given: Given<'_>) -> Plan {
         moves,
         obstacles,
         displaced,
-        new_folders: new_folders(manifest, &scan.inventory),
+        new_folders: new_folders(&folders, &scan.inventory),
         edited: scan.live.missing_from_both(&wanted),
         wanted,
         missing,
@@ -149,26 +152,38 @@ pub fn plan(given: Given<'_>) -> Plan {
 }
 
 /// The names of a release, as this folder tells names apart.
-struct Names {
-    files: BTreeSet<String>,
-    ignores_case: bool,
+struct Names<'a> {
+    /// Each by its key.
+    files: HashMap<Cow<'a, str>, &'a str>,
+    inventory: &'a Inventory,
 }
 
-impl Names {
-    fn of(manifest: &Manifest, inventory: &Inventory) -> Self {
-        Self {
-            files: manifest.files().map(|(_, path, _)| inventory.key(path.as_str())).collect(),
-            ignores_case: inventory.folded.is_some(),
-        }
+impl<'a> Names<'a> {
+    fn of(manifest: &'a Manifest, inventory: &'a Inventory) -> Self {
+        let mut files = HashMap::with_capacity(manifest.entries.len());
+        let paths = manifest.files().map(|(_, path, _)| path.as_str());
+        files.extend(paths.map(|path| (inventory.key(path), path)));
+        Self { files, inventory }
     }
 
     fn contains(&self, path: &str) -> bool {
-        if self.ignores_case {
-            self.files.contains(&crate::model::path::fold(path))
-        } else {
-            self.files.contains(path)
-        }
+        self.files.contains_key(&self.inventory.key(path))
     }
+
+    /// Whether one is written just so.
+    fn has(&self, path: &str) -> bool {
+        self.files.get(&self.inventory.key(path)).is_some_and(|name| *name == path)
+    }
+}
+
+/// The folders of a release.
+fn folders(manifest: &Manifest) -> HashSet<&str> {
+    let mut folders = HashSet::new();
+    for (_, path, _) in manifest.files() {
+        // One that is known was noted with those it lies in.
+        path.ancestors().take_while(|dir| folders.insert(*dir)).for_each(drop);
+    }
+    folders
 }
 
 /// Files of the release that the user edited and asked to keep.
@@ -178,7 +193,7 @@ fn edits(given: Given<'_>) -> BTreeMap<EntryIndex, Stat> {
         .files()
         .filter(|(_, path, _)| policy.keep.matches(path))
         .filter_map(|(entry, path, length)| {
-            let stat = scan.inventory.find(path.as_str())?;
+            let stat = scan.at(entry)?;
             let ours = baseline.is_some_and(|b| b.is_ours(path, stat));
             let right = is_right(manifest, &scan.live, entry, length, stat);
             (!ours && !right).then_some((entry, stat))
@@ -210,7 +225,7 @@ fn wanted(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>) -> PieceSet {
             if edits.contains_key(&entry) {
                 return false;
             }
-            let stat = scan.inventory.find(path.as_str());
+            let stat = scan.at(entry);
             !(has_edit && stat.is_some_and(|stat| is_as_installed(given, path, stat)))
         };
         if manifest.spans(piece).any(|span| needs(span.entry)) {
@@ -247,9 +262,8 @@ fn actions(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>, wanted: &PieceS
     let mut actions = BTreeMap::new();
     let mut unchanged = BTreeMap::new();
     let mut doubtful = BTreeMap::new();
-    for (entry, path, length) in manifest.files().filter(|(entry, _, _)| !edits.contains_key(entry))
-    {
-        match scan.inventory.find(path.as_str()) {
+    for (entry, _, length) in manifest.files().filter(|(entry, _, _)| !edits.contains_key(entry)) {
+        match scan.at(entry) {
             None => {
                 actions.insert(entry, Action::Add);
             }
@@ -302,18 +316,22 @@ fn is_edited(given: Given<'_>, entry: EntryIndex, stat: Stat) -> bool {
     path.zip(installed).is_some_and(|(path, baseline)| !baseline.is_ours(path, stat))
 }
 
-/// Files of the installed release that the new one does not have: those that are still ours, and
-/// those that were edited since.
+type Gone<'a> = Vec<(&'a RelPath, Installed)>;
+
+/// Files of the installed release that the new one does not have.
+fn gone<'a>(baseline: Option<&'a Baseline>, names: &Names) -> Gone<'a> {
+    let installed = baseline.iter().flat_map(|baseline| &baseline.files);
+    let gone = installed.filter(|(path, _)| !names.contains(path.as_str()));
+    gone.map(|(path, installed)| (path, *installed)).collect()
+}
+
+/// Those of them that are still ours, and those that were edited since.
 fn dropped(
     inventory: &Inventory,
-    baseline: Option<&Baseline>,
-    names: &Names,
+    gone: &Gone<'_>,
 ) -> (BTreeMap<RelPath, Stat>, BTreeMap<RelPath, Stat>) {
-    baseline
-        .iter()
-        .flat_map(|baseline| &baseline.files)
-        .filter(|(path, _)| !names.contains(path.as_str()))
-        .filter_map(|(path, installed)| Some((path, *installed, inventory.find(path.as_str())?)))
+    gone.iter()
+        .filter_map(|(path, installed)| Some((*path, installed, inventory.find(path.as_str())?)))
         .map(|(path, installed, stat)| (path.clone(), stat, installed.looks_like(stat)))
         .fold(Default::default(), |(mut remove, mut let_go), (path, stat, ours)| {
             if ours { &mut remove } else { &mut let_go }.insert(path, stat);
@@ -343,29 +361,18 @@ fn moves(
 
 /// What stands where the release has something of another kind.
 fn obstacles(
-    manifest: &Manifest,
     inventory: &Inventory,
+    names: &Names,
+    folders: &HashSet<&str>,
     remove: &BTreeMap<RelPath, Stat>,
 ) -> BTreeMap<String, Kind> {
-    let mut obstacles = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    for (_, path, _) in manifest.files() {
-        if inventory.dirs.contains(path.as_str()) {
-            obstacles.insert(path.to_string(), Kind::Dir);
-        }
-        if let Some(other) = inventory.others.get(path.as_str()) {
-            obstacles.insert(path.to_string(), other.stat.kind);
-        }
-        for dir in path.ancestors().filter(|dir| seen.insert(*dir)) {
-            if let Some(other) = inventory.others.get(dir) {
-                obstacles.insert(dir.to_owned(), other.stat.kind);
-            }
-            if inventory.find(dir).is_some() && !remove.contains_key(dir) {
-                obstacles.insert(dir.to_owned(), Kind::File);
-            }
-        }
-    }
-    obstacles
+    let dirs = inventory.dirs.iter().map(|dir| (dir.as_str(), Kind::Dir));
+    let others = inventory.others.iter().map(|(path, other)| (path.as_str(), other.stat.kind));
+    let for_files = dirs.chain(others.clone()).filter(|(path, _)| names.has(path));
+    let is_file = |dir: &str| inventory.find(dir).is_some() && !remove.contains_key(dir);
+    let files = folders.iter().filter(|dir| is_file(dir)).map(|dir| (*dir, Kind::File));
+    let for_folders = others.filter(|(path, _)| folders.contains(path)).chain(files);
+    for_files.chain(for_folders).map(|(path, kind)| (path.to_owned(), kind)).collect()
 }
 
 /// Pack files that were edited or never were ours, and what stands where the release has something else.
@@ -390,13 +397,11 @@ fn displaced(
     if obstacles.is_empty() { changed.collect() } else { changed.chain(in_the_way).collect() }
 }
 
-fn new_folders(manifest: &Manifest, inventory: &Inventory) -> BTreeSet<String> {
-    let there: BTreeSet<String> = inventory.dirs.iter().map(|dir| inventory.key(dir)).collect();
-    let outermost = |path: &RelPath| {
-        let is_new = |dir: &&str| !there.contains(&inventory.key(dir));
-        path.ancestors().take_while(is_new).last().map(str::to_owned)
-    };
-    manifest.files().filter_map(|(_, path, _)| outermost(path)).collect()
+fn new_folders(folders: &HashSet<&str>, inventory: &Inventory) -> BTreeSet<String> {
+    let there: HashSet<_> = inventory.dirs.iter().map(|dir| inventory.key(dir)).collect();
+    let is_there = |dir: &str| dir.is_empty() || there.contains(&inventory.key(dir));
+    let outermost = folders.iter().filter(|dir| !is_there(dir) && is_there(parent(dir)));
+    outermost.map(|dir| (*dir).to_owned()).collect()
 }
 
 fn link_in_the_way(path: &str) -> Fault {
@@ -438,7 +443,7 @@ fn extras_but(
 /// Why a person must approve: the release removes too much, or is another pack altogether.
 fn guard(
     given: Given<'_>,
-    names: &Names,
+    gone: usize,
     removed: usize,
     displaced: &BTreeMap<String, Stat>,
 ) -> Option<Fault> {
@@ -455,7 +460,7 @@ fn guard(
         let what = format!("the new release takes the place of {} files of yours", displaced.len());
         return Some(Fault::new(FaultKind::MassRemoval, what, hint));
     }
-    let shared = installed.keys().filter(|path| names.contains(path.as_str())).count();
+    let shared = installed.len() - gone;
     if shared * 5 < installed.len() {
         let what = format!(
             "the new release has only {shared} of the {} installed files in it: it may be another pack",

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 
 use self::age::Ages;
-use super::baseline::Baseline;
+use super::baseline::{Baseline, Head as BaselineHead};
 use super::fs::{FsError, Kind, Root, Stat};
 use super::journal::{Journal, Step};
 use super::layout::{BASELINE, JOURNAL, TRASH};
@@ -148,6 +148,11 @@ pub fn record_of(root: &Root, id: &str) -> Result<Option<Journal>, FsError> {
 
 /// The baseline that held before the change of an entry.
 pub fn baseline_of(root: &Root, id: &str) -> Result<Option<Baseline>, FsError> {
+    record::peek(root, format!("{TRASH}/{id}/baseline"))
+}
+
+/// The same for what needs none of the files.
+pub fn baseline_head_of(root: &Root, id: &str) -> Result<Option<BaselineHead>, FsError> {
     record::peek(root, format!("{TRASH}/{id}/baseline"))
 }
 

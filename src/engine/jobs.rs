@@ -21,7 +21,6 @@ use super::facts::Facts;
 use super::job::{Job, Outcome};
 use super::progress::ProgressCell;
 use super::session::Session;
-use crate::disk::baseline::Baseline;
 use crate::disk::fs::Root;
 use crate::disk::layout;
 use crate::disk::pace::Pace;
@@ -58,9 +57,9 @@ pub struct Context {
 
 impl Context {
     /// Whether the folder has another release than we know of: somebody else of us was at work there.
-    fn is_news(&self, baseline: Option<&Baseline>) -> bool {
+    fn is_news(&self, found: Option<&Release>) -> bool {
         let installed = self.facts.installed.as_ref().map(|release| release.digest);
-        baseline.is_some_and(|baseline| Some(baseline.release.digest) != installed)
+        found.is_some_and(|found| Some(found.digest) != installed)
     }
 
     /// The offered release.

@@ -5,12 +5,13 @@
 //!
 //! A `RelPath` says nothing about what is on disk: a link may still stand in its way.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use unicode_normalization::UnicodeNormalization;
 
 /// The folder of ours inside a pack's folder. No release may name anything below it.
@@ -22,6 +23,9 @@ pub const MAX_COMPONENT: usize = 255;
 pub const MAX_PATH: usize = 1024;
 /// Deepest path, in components.
 pub const MAX_DEPTH: usize = 32;
+
+/// Most paths are shorter, in bytes.
+const LIKELY: usize = 100;
 
 /// Why a name cannot be part of a pack.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,40 +56,31 @@ pub enum PathError {
 
 /// A relative path of a pack: components joined by `/`, each one legal on every platform. A plan, its steps and its
 /// report name each path again, so they share the text.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath(Arc<str>);
 
 impl RelPath {
     /// Checks a path written with `/` between its components.
     pub fn new(path: &str) -> Result<Self, PathError> {
-        Self::from_components(path.split('/'))
+        let mut checked = Checked::default();
+        path.split('/').try_for_each(|component| checked.and(component))?;
+        Ok(Self(path.into()))
     }
 
     /// Checks and joins the components of a path.
     pub fn from_components<'a>(
         components: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, PathError> {
-        let mut joined = String::new();
-        let mut depth = 0;
+        let mut checked = Checked::default();
+        let mut joined = String::with_capacity(LIKELY);
         for component in components {
-            check_component(component)?;
-            if depth == 0 && is_own_folder(component) {
-                return Err(PathError::OwnFolder);
-            }
-            if depth > 0 {
+            checked.and(component)?;
+            if !joined.is_empty() {
                 joined.push('/');
             }
             joined.push_str(component);
-            depth += 1;
-            if depth > MAX_DEPTH {
-                return Err(PathError::Deep);
-            }
-            if joined.len() > MAX_PATH {
-                return Err(PathError::Long);
-            }
         }
-        if depth == 0 {
+        if joined.is_empty() {
             return Err(PathError::Empty);
         }
         Ok(Self(joined.into()))
@@ -110,13 +105,46 @@ impl RelPath {
     }
 }
 
-/// Our folder's name, or one that NTFS may have given it as a short name: `MODSYN~1`, `MO1A2B~1`.
+/// The first components of a path, each of which is legal.
+#[derive(Default)]
+struct Checked {
+    depth: usize,
+    /// Bytes, with what joins them.
+    length: usize,
+}
+
+impl Checked {
+    /// Checks one more.
+    fn and(&mut self, component: &str) -> Result<(), PathError> {
+        check_component(component)?;
+        if self.depth == 0 && is_own_folder(component) {
+            return Err(PathError::OwnFolder);
+        }
+        self.length += usize::from(self.depth > 0) + component.len();
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(PathError::Deep);
+        }
+        if self.length > MAX_PATH {
+            return Err(PathError::Long);
+        }
+        Ok(())
+    }
+}
+
+/// Our folder's name, or one that NTFS may have given it as a short name.
 fn is_own_folder(component: &str) -> bool {
-    let folded = fold(component);
-    let short = folded.split_once('~').is_some_and(|(stem, number)| {
-        stem.starts_with("mo") && number.bytes().all(|b| b.is_ascii_digit())
-    });
-    folded == OWN_FOLDER || (short && folded.len() <= 8)
+    let name =
+        if component.is_ascii() { Cow::Borrowed(component) } else { Cow::Owned(fold(component)) };
+    name.eq_ignore_ascii_case(OWN_FOLDER) || is_own_short_name(&name)
+}
+
+/// `MODSYN~1`, `MO1A2B~1`.
+fn is_own_short_name(name: &str) -> bool {
+    let is_ours = |stem: &str| stem.get(..2).is_some_and(|it| it.eq_ignore_ascii_case("mo"));
+    let is_number = |number: &str| number.bytes().all(|b| b.is_ascii_digit());
+    name.len() <= 8
+        && name.split_once('~').is_some_and(|(stem, number)| is_ours(stem) && is_number(number))
 }
 
 /// The folders a `/`-joined path lies in, the innermost first.
@@ -154,7 +182,7 @@ fn check_component(component: &str) -> Result<(), PathError> {
     if component.len() > MAX_COMPONENT {
         return Err(PathError::LongComponent);
     }
-    if let Some(bad) = component.chars().find(|&c| is_refused(c)) {
+    if let Some(bad) = first_refused(component) {
         return Err(PathError::Character(describe(bad)));
     }
     if component.ends_with(['.', ' ']) {
@@ -164,6 +192,15 @@ fn check_component(component: &str) -> Result<(), PathError> {
         return Err(PathError::Device(component.to_owned()));
     }
     Ok(())
+}
+
+fn first_refused(component: &str) -> Option<char> {
+    // Nearly all names are fine, and ASCII throughout: that is seen without decoding them.
+    let is_fine = |b: u8| b.is_ascii() && !is_refused(char::from(b));
+    if component.bytes().all(is_fine) {
+        return None;
+    }
+    component.chars().find(|&c| is_refused(c))
 }
 
 fn is_refused(c: char) -> bool {
@@ -195,17 +232,17 @@ fn describe(c: char) -> String {
 /// The reserved names of
 /// <https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file>, with any extension.
 fn is_device(component: &str) -> bool {
-    let stem = component.split('.').next().unwrap_or(component);
-    let stem = stem.trim_end().to_ascii_uppercase();
-    match stem.as_str() {
-        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$" => true,
-        _ => ["COM", "LPT"].iter().any(|port| {
-            stem.strip_prefix(port).is_some_and(|number| {
-                let mut chars = number.chars();
-                matches!((chars.next(), chars.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))
-            })
-        }),
-    }
+    const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
+    const PORTS: [&str; 2] = ["COM", "LPT"];
+    let stem = component.split('.').next().unwrap_or(component).trim_end();
+    let is_numbered_port = || {
+        stem.split_at_checked(3).is_some_and(|(port, number)| {
+            let mut chars = number.chars();
+            PORTS.iter().any(|it| port.eq_ignore_ascii_case(it))
+                && matches!((chars.next(), chars.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))
+        })
+    };
+    DEVICES.iter().any(|device| stem.eq_ignore_ascii_case(device)) || is_numbered_port()
 }
 
 impl AsRef<str> for RelPath {
@@ -233,17 +270,30 @@ impl fmt::Debug for RelPath {
     }
 }
 
-impl TryFrom<String> for RelPath {
-    type Error = PathError;
-
-    fn try_from(path: String) -> Result<Self, PathError> {
-        Self::new(&path)
+impl Serialize for RelPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
-impl From<RelPath> for String {
-    fn from(path: RelPath) -> Self {
-        path.0.as_ref().to_owned()
+/// Checks the text where it lies, since a record of ours may name very many paths.
+impl<'de> Deserialize<'de> for RelPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = RelPath;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path")
+            }
+
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<RelPath, E> {
+                RelPath::new(path).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
     }
 }
 
@@ -262,7 +312,14 @@ mod tests {
             ".hidden",
             "console.txt",
             "com10",
+            "COM",
+            "comé1",
+            "LPT1¹",
             "a.modsync",
+            "x/.modsync",
+            "x/mo~1",
+            "modsyn~1a",
+            "modsync~1",
         ] {
             assert_eq!(RelPath::new(name).map(|p| p.to_string()), Ok(name.to_owned()));
         }
@@ -287,6 +344,14 @@ mod tests {
             ("dir /x", PathError::TrailingDotOrSpace("dir ".into())),
             ("x/nul.tar.gz", PathError::Device("nul.tar.gz".into())),
             ("COM¹", PathError::Device("COM¹".into())),
+            ("a/Con .b", PathError::Device("Con .b".into())),
+            ("lpt0", PathError::Device("lpt0".into())),
+            ("conout$.x", PathError::Device("conout$.x".into())),
+            (".mod\u{17f}ync/a", PathError::OwnFolder),
+            ("Mo~/a", PathError::OwnFolder),
+            ("tab\t", PathError::Character("the character U+0009".into())),
+            ("del\u{7f}é", PathError::Character("the character U+007F".into())),
+            ("é\u{85}", PathError::Character("the character U+0085".into())),
         ] {
             assert_eq!(RelPath::new(name), Err(reason), "{name:?}");
         }

@@ -387,11 +387,16 @@ impl RawFile {
 fn check_distinct(files: &[File]) -> Result<(), MetainfoError> {
     // No name contains NUL. In place of `/` it sorts before everything else, so whatever lies
     // below a name follows it directly.
-    let mut keys: Vec<(String, usize)> = files
+    let key = |file: &File| {
+        let mut key = file.path.fold_key().into_bytes();
+        key.iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = 0);
+        key
+    };
+    let mut keys: Vec<(Vec<u8>, usize)> = files
         .iter()
         .enumerate()
         .filter(|(_, file)| !file.padding)
-        .map(|(index, file)| (file.path.fold_key().replace('/', "\0"), index))
+        .map(|(index, file)| (key(file), index))
         .collect();
     keys.sort_unstable();
     let label = |index: usize| {
@@ -399,12 +404,12 @@ fn check_distinct(files: &[File]) -> Result<(), MetainfoError> {
         format!("file {} `{}`", index + 1, escaped(path))
     };
     for ((name, first), (next, second)) in keys.iter().zip(keys.iter().skip(1)) {
-        match next.strip_prefix(name.as_str()) {
-            Some("") => {
+        match next.strip_prefix(name.as_slice()) {
+            Some([]) => {
                 let cause = Reason::Same(label(*first));
                 return Err(MetainfoError::File { file: label(*second), cause });
             }
-            Some(below) if below.starts_with('\0') => {
+            Some([0, ..]) => {
                 let cause = Reason::Folder(label(*second));
                 return Err(MetainfoError::File { file: label(*first), cause });
             }

@@ -3,7 +3,7 @@
 // What cannot fail here can fail elsewhere.
 #![allow(clippy::unnecessary_wraps)]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -94,10 +94,9 @@ pub(super) fn spins(_: &Dir) -> bool {
     false
 }
 
-/// What lies directly in a folder, by name.
-pub(super) fn list(dir: &Dir) -> io::Result<Vec<(OsString, Stat)>> {
+/// Tells what lies directly in a folder.
+pub(super) fn each(dir: &Dir, found: &mut dyn FnMut(&OsStr, Stat)) -> io::Result<()> {
     use rustix::fs::{AtFlags, Dir as Listing, FileType, Mode, OFlags, openat, statat};
-    let mut names = Vec::new();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut listing = Listing::new(openat(dir, ".", flags, Mode::empty())?)?;
     while let Some(entry) = listing.read() {
@@ -119,14 +118,14 @@ pub(super) fn list(dir: &Dir) -> io::Result<Vec<(OsString, Stat)>> {
                     | FileType::Unknown => Kind::Other,
                 };
                 let modified = (stat.st_mtime, stat.st_mtime_nsec);
-                let name = OsStr::from_bytes(name.to_bytes()).to_owned();
-                names.push((name, stat_of(kind, stat.st_size, modified)));
+                let name = OsStr::from_bytes(name.to_bytes());
+                found(name, stat_of(kind, stat.st_size, modified));
             }
             Err(rustix::io::Errno::NOENT) => {}
             Err(e) => return Err(e.into()),
         }
     }
-    Ok(names)
+    Ok(())
 }
 
 /// The width of the numbers differs between systems.

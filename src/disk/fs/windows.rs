@@ -3,7 +3,7 @@
 // What cannot fail here can fail elsewhere.
 #![allow(clippy::unnecessary_wraps)]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::windows::fs::FileExt;
@@ -36,18 +36,17 @@ pub(super) fn mount(_: &Dir) -> u64 {
     0
 }
 
-/// What lies directly in a folder, by name.
-pub(super) fn list(dir: &Dir) -> io::Result<Vec<(OsString, Stat)>> {
-    let mut names = Vec::new();
+/// Tells what lies directly in a folder.
+pub(super) fn each(dir: &Dir, found: &mut dyn FnMut(&OsStr, Stat)) -> io::Result<()> {
     for entry in dir.entries()? {
         let entry = entry?;
         match entry.metadata() {
-            Ok(metadata) => names.push((entry.file_name(), Stat::of(&metadata))),
+            Ok(metadata) => found(&entry.file_name(), Stat::of(&metadata)),
             Err(e) if is_absent(&e) => {}
             Err(e) => return Err(e),
         }
     }
-    Ok(names)
+    Ok(())
 }
 
 /// Fills `buf` from `offset`; moves the file's own position, which nobody may rely on.

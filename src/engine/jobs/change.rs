@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::{Context, read_torrent, torrent_of};
-use crate::disk::baseline::{self, Baseline, Installed};
+use crate::disk::baseline::{self, Baseline, Head, Installed};
 use crate::disk::complete::Staged;
 use crate::disk::fs::Root;
 use crate::disk::inventory;
@@ -28,11 +28,11 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
     let Some(root) = layout::look(&config.folder, known)? else {
         return Ok(Outcome::Recovered(Found::default()));
     };
-    let baseline = baseline::peek(&root)?;
+    let baseline = baseline::peek_head(&root)?;
     let is_damaged = baseline.is_none() && root.stat(layout::BASELINE)?.is_some();
     if !is_damaged && !journal::is_there(&root)? {
         // Nothing to mend: a look is enough, and works where nothing may be written.
-        let in_trash = in_trash(context, &root, baseline.as_ref(), None)?;
+        let in_trash = in_trash(context, &root, undone_by(baseline.as_ref()), None)?;
         let found = found(baseline, layout::marker(&root)?);
         return Ok(Outcome::Recovered(Found { in_trash, ..found }));
     }
@@ -59,7 +59,7 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
         }
         apply::Recovered::Interrupted => return Err(Fault::cancelled()),
     };
-    let baseline = match baseline::load(root)? {
+    let baseline = match baseline::load_head(root)? {
         Loaded::Value(baseline) => Some(baseline),
         Loaded::Absent => None,
         Loaded::Damaged(path) => {
@@ -72,21 +72,25 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
             None
         }
     };
-    let in_trash = in_trash(context, root, baseline.as_ref(), cleaned)?;
+    let in_trash = in_trash(context, root, undone_by(baseline.as_ref()), cleaned)?;
     let found = found(baseline, Some(marker.clone()));
     Ok(Outcome::Recovered(Found { in_trash, finished, went_back, changed, ..found }))
 }
 
-/// What the trash can give back: the previous release, and what was `cleaned` now or, as far as it is
-/// known, by the last clean.
+/// The entry of the trash that a rollback would give back.
+fn undone_by(baseline: Option<&Head>) -> Option<&str> {
+    baseline?.applied_as.as_deref()
+}
+
+/// What the trash can give back: the previous release by the entry `undone`, and what was `cleaned` now or, as far
+/// as it is known, by the last clean.
 fn in_trash(
     context: &Context,
     root: &Root,
-    baseline: Option<&Baseline>,
+    undone: Option<&str>,
     cleaned: Option<String>,
 ) -> Result<InTrash, Fault> {
-    let undone = baseline.and_then(|baseline| baseline.applied_as.as_deref());
-    let former = undone.map(|id| trash::baseline_of(root, id)).transpose()?.flatten();
+    let former = undone.map(|id| trash::baseline_head_of(root, id)).transpose()?.flatten();
     let known = || context.facts.removed.as_ref().map(|removed| removed.entry.clone());
     let removed = match cleaned.or_else(known) {
         Some(entry) => Some(Removed { files: trash::count(root, &entry)?, entry }),
@@ -98,13 +102,13 @@ fn in_trash(
 
 /// The same after a change that is done already: that nobody can tell is no reason to fail it.
 fn still_in_trash(context: &Context, root: &Root, cleaned: Option<String>) -> Option<InTrash> {
-    let baseline = baseline::peek(root).map_err(Fault::from);
-    let found = baseline.and_then(|b| in_trash(context, root, b.as_ref(), cleaned));
+    let baseline = baseline::peek_head(root).map_err(Fault::from);
+    let found = baseline.and_then(|b| in_trash(context, root, undone_by(b.as_ref()), cleaned));
     let unknown = |fault: &Fault| tracing::debug!("what is in the trash is not known: {fault}");
     found.inspect_err(unknown).ok()
 }
 
-fn found(baseline: Option<Baseline>, marker: Option<Marker>) -> Found {
+fn found(baseline: Option<Head>, marker: Option<Marker>) -> Found {
     Found {
         went_back_from: baseline.as_ref().and_then(|b| b.went_back_from.clone()),
         installed: baseline.map(|b| b.release),
@@ -117,7 +121,7 @@ fn found(baseline: Option<Baseline>, marker: Option<Marker>) -> Found {
 pub(super) fn empty_trash(context: &Context) -> Result<Option<InTrash>, Fault> {
     let Some(known) = context.facts.known_marker() else { return Ok(None) };
     let folder = layout::lock(&context.config.folder, Some(known))?;
-    let undo = baseline::peek(&folder.root)?.and_then(|baseline| baseline.applied_as);
+    let undo = baseline::peek_head(&folder.root)?.and_then(|baseline| baseline.applied_as);
     expire_trash(context, &folder.root, &[&undo.unwrap_or_default()]);
     Ok(still_in_trash(context, &folder.root, None))
 }
@@ -147,7 +151,7 @@ pub(super) fn apply_update(
     let root = &folder.root;
     let plan = &planned.plan;
     let before = baseline::peek(root)?;
-    if context.is_news(before.as_ref()) {
+    if context.is_news(before.as_ref().map(|before| &before.release)) {
         drop(folder);
         return recover(context);
     }
@@ -192,7 +196,7 @@ pub(super) fn apply_update(
     drop(journal);
     forget_old_torrents(root, &next)?;
     expire_trash(context, root, &[&id, next.applied_as.as_deref().unwrap_or_default()]);
-    let in_trash = in_trash(context, root, Some(&next), None)?;
+    let in_trash = in_trash(context, root, next.applied_as.as_deref(), None)?;
     Ok(Outcome::Applied { report, marker: folder.marker.clone(), in_trash })
 }
 
@@ -229,7 +233,7 @@ fn forget_old_torrents(root: &Root, baseline: &Baseline) -> Result<(), Fault> {
     let mut needed = vec![baseline.release.digest];
     let mut entry = baseline.applied_as.clone();
     while let Some(id) = entry.take() {
-        if let Some(older) = trash::baseline_of(root, &id)?
+        if let Some(older) = trash::baseline_head_of(root, &id)?
             && !needed.contains(&older.release.digest)
         {
             needed.push(older.release.digest);
@@ -268,7 +272,8 @@ pub(super) fn clean(
     let Some(root) = layout::look(&context.config.folder, known)? else {
         return untouched(Vec::new());
     };
-    if context.is_news(baseline::peek(&root)?.as_ref()) {
+    let baseline = baseline::peek_head(&root)?;
+    if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
         return recover(context);
     }
     let manifest = read_torrent(&torrent_of(context, Some(&root), &release)?)?;
@@ -289,8 +294,8 @@ pub(super) fn clean(
         return untouched(moved);
     }
     let folder = layout::lock(&context.config.folder, known)?;
-    let baseline = baseline::peek(&folder.root)?;
-    if context.is_news(baseline.as_ref()) {
+    let baseline = baseline::peek_head(&folder.root)?;
+    if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
         drop(folder);
         return recover(context);
     }
@@ -368,7 +373,7 @@ pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
         return Ok(outcome);
     }
     let report = report_of(&journal).ok_or_else(|| Fault::bug("a rollback without a release"))?;
-    let in_trash = in_trash(context, root, Some(&next), None)?;
+    let in_trash = in_trash(context, root, next.applied_as.as_deref(), None)?;
     let from = next.went_back_from.unwrap_or(current.release);
     Ok(Outcome::RolledBack { report, from, in_trash })
 }

@@ -1,6 +1,8 @@
 //! Looks at the folder: plans and verdicts. Nothing is changed.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use bytes::Bytes;
 
@@ -24,7 +26,7 @@ use crate::model::snapshot::Unit;
 pub(super) fn scan(context: &Context, release: Release, look: Look) -> Result<Outcome, Fault> {
     let root = layout::look(&context.config.folder, context.facts.known_marker())?;
     let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
-    if context.is_news(baseline.as_ref()) {
+    if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
         return change::recover(context);
     }
     if let (Look::Quick, Some(root), Some(baseline)) = (look, &root, &baseline)
@@ -32,7 +34,8 @@ pub(super) fn scan(context: &Context, release: Release, look: Look) -> Result<Ou
     {
         return Ok(Outcome::AsInstalled);
     }
-    let planned = plan_for(context, root, baseline, release, look)?;
+    let seen = see(context, root.as_deref(), &release)?;
+    let planned = plan_for(context, root, baseline, seen, release, look)?;
     Ok(Outcome::Scanned(Arc::new(planned)))
 }
 
@@ -53,21 +56,49 @@ fn looks_installed(root: &Root, baseline: &Baseline, config: &PackConfig) -> Res
     Ok(true)
 }
 
+/// A release, and what there is of the folder it is for.
+struct Seen {
+    torrent: Bytes,
+    manifest: Arc<Manifest>,
+    inventory: Option<Inventory>,
+}
+
+/// Reads the torrent and lists the folder.
+fn see(context: &Context, root: Option<&Root>, release: &Release) -> Result<Seen, Fault> {
+    root.iter().for_each(|root| root.set_pace(context.pace));
+    let read = || -> Result<_, Fault> {
+        let torrent = Bytes::from(torrent_of(context, root, release)?);
+        let manifest = Arc::new(read_torrent(&torrent)?);
+        context.progress.set(0, manifest.stream_length, Unit::Bytes);
+        Ok((torrent, manifest))
+    };
+    let list = || root.map(|root| inventory::list(root, &context.cancel)).transpose();
+    let (read, inventory) = both(read, list);
+    let (torrent, manifest) = read?;
+    Ok(Seen { torrent, manifest, inventory: inventory? })
+}
+
+/// Does two things at the same time.
+fn both<A: Send, B>(aside: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let aside = scope.spawn(aside);
+        let here = here();
+        (aside.join().unwrap_or_else(|panic| resume_unwind(panic)), here)
+    })
+}
+
 fn plan_for(
     context: &Context,
     root: Option<Arc<Root>>,
     baseline: Option<Baseline>,
+    seen: Seen,
     release: Release,
     look: Look,
 ) -> Result<Planned, Fault> {
-    let torrent = Bytes::from(torrent_of(context, root.as_deref(), &release)?);
-    let manifest = Arc::new(read_torrent(&torrent)?);
-    context.progress.set(0, manifest.stream_length, Unit::Bytes);
-    root.iter().for_each(|root| root.set_pace(context.pace));
-    let scan = match &root {
-        Some(root) => {
+    let Seen { torrent, manifest, inventory } = seen;
+    let scan = match root.as_ref().zip(inventory) {
+        Some((root, inventory)) => {
             let done = |done| context.progress.set(done, manifest.stream_length, Unit::Bytes);
-            let inventory = inventory::list(root, &context.cancel)?;
             plan::check_folders(&manifest, &inventory)?;
             let baseline = baseline.as_ref().filter(|_| look != Look::Whole);
             let trusted = match baseline {
@@ -116,11 +147,15 @@ fn trusted(
 
 pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fault> {
     let root = layout::look(&context.config.folder, context.facts.known_marker())?;
-    let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
-    if context.is_news(baseline.as_ref()) {
+    let (baseline, seen) = both(
+        || root.as_deref().map(baseline::peek).transpose(),
+        || see(context, root.as_deref(), &release),
+    );
+    let baseline = baseline?.flatten();
+    if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
         return change::recover(context);
     }
-    let planned = plan_for(context, root, baseline, release, Look::Whole)?;
+    let planned = plan_for(context, root, baseline, seen?, release, Look::Whole)?;
     let plan = &planned.plan;
     let problems = plan
         .actions

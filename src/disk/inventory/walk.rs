@@ -1,0 +1,182 @@
+//! [`list`]: walks a folder, one level after the other, and looks into several folders at once.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::{Inventory, Other, ScanError};
+use crate::disk::fs::{FsError, Kind, Root, Stat};
+use crate::disk::layout::OWN_FOLDER;
+use crate::disk::pace::Pace;
+use crate::disk::verify::{Cancel, Cancelled};
+use crate::model::fault::FaultKind;
+use crate::model::path::{RelPath, fold};
+
+/// Lists the folder.
+pub fn list(root: &Root, cancel: &Cancel) -> Result<Inventory, ScanError> {
+    let mut inventory = Inventory::default();
+    let mut level = vec![String::new()];
+    let pace = root.pace();
+    while !level.is_empty() {
+        level = look_into_all(root, &level, &mut inventory, pace, cancel)?;
+        inventory.dirs.extend(level.iter().cloned());
+    }
+    let ignores_case = root.ignores_case(OWN_FOLDER)
+        || inventory.files.keys().next().is_some_and(|path| root.ignores_case(path.as_str()));
+    if ignores_case {
+        let folded = inventory.files.keys().map(|path| (path.fold_key(), path.clone()));
+        inventory.folded = Some(folded.collect());
+    }
+    Ok(inventory)
+}
+
+/// Adds what lies in folders to an inventory, but for the folders in them: it returns these.
+fn look_into_all(
+    root: &Root,
+    dirs: &[String],
+    inventory: &mut Inventory,
+    (threads, pace): (usize, Pace),
+    cancel: &Cancel,
+) -> Result<Vec<String>, ScanError> {
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Found { inventory, dirs: Vec::new(), failures: BTreeMap::new() });
+    let work = || {
+        while !cancel.is_cancelled() {
+            let nth = next.fetch_add(1, Ordering::Relaxed);
+            let Some(dir) = dirs.get(nth) else { break };
+            let listed = look_into(root, dir);
+            if listed.is_err() {
+                next.store(dirs.len(), Ordering::Relaxed);
+            }
+            found.lock().unwrap_or_else(PoisonError::into_inner).add(nth, dir, listed);
+        }
+    };
+    std::thread::scope(|scope| {
+        // Who has stepped back cannot step forward again: the calling thread waits.
+        for _ in 0..threads.min(dirs.len()) {
+            scope.spawn(|| {
+                pace.take();
+                work();
+            });
+        }
+    });
+    if cancel.is_cancelled() {
+        return Err(Cancelled.into());
+    }
+    found.into_inner().unwrap_or_else(PoisonError::into_inner).dirs()
+}
+
+/// What several threads have found in one level.
+struct Found<'a> {
+    inventory: &'a mut Inventory,
+    dirs: Vec<String>,
+    /// By the number of the folder.
+    failures: BTreeMap<usize, FsError>,
+}
+
+impl Found<'_> {
+    fn add(&mut self, nth: usize, dir: &str, listed: Result<Option<Listed>, FsError>) {
+        match listed {
+            Ok(Some(Listed { files, others, dirs, .. })) => {
+                self.inventory.files.extend(files);
+                self.inventory.others.extend(others);
+                self.dirs.extend(dirs);
+            }
+            Ok(None) => drop(self.inventory.closed.insert(dir.to_owned())),
+            Err(error) => drop(self.failures.insert(nth, error)),
+        }
+    }
+
+    /// The folders, in an order that does not depend on who was faster; or the first failure, of which that is just as
+    /// true: no folder is looked into before those that stand before it.
+    fn dirs(mut self) -> Result<Vec<String>, ScanError> {
+        if let Some((_, error)) = self.failures.pop_first() {
+            return Err(error.into());
+        }
+        self.dirs.sort_unstable();
+        Ok(self.dirs)
+    }
+}
+
+/// What lies directly in one folder.
+struct Listed {
+    /// The path of what was added last.
+    path: String,
+    /// How much of that all have in common, in bytes.
+    prefix: usize,
+    files: Vec<(RelPath, Stat)>,
+    others: Vec<(String, Other)>,
+    dirs: Vec<String>,
+}
+
+/// `None`: it may not be looked into.
+fn look_into(root: &Root, dir: &str) -> Result<Option<Listed>, FsError> {
+    let mut listed = Listed::of(dir);
+    match root.each(dir, &mut |name, stat| listed.add(name, stat)) {
+        // What may not be read is not ours to judge, as long as the release needs nothing of it.
+        Err(e) if e.kind() == FaultKind::AccessDenied && !dir.is_empty() => Ok(None),
+        told => told.map(|()| Some(listed)),
+    }
+}
+
+impl Listed {
+    fn of(dir: &str) -> Self {
+        let path = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        let (files, others, dirs) = (Vec::new(), Vec::new(), Vec::new());
+        Self { prefix: path.len(), path, files, others, dirs }
+    }
+
+    fn add(&mut self, name: &OsStr, stat: Stat) {
+        let shown = name.to_string_lossy();
+        if self.prefix == 0 && fold(&shown) == OWN_FOLDER {
+            return;
+        }
+        self.path.truncate(self.prefix);
+        self.path.push_str(&shown);
+        let can_be_named = name.to_str().is_some();
+        match (stat.kind, RelPath::new(&self.path)) {
+            (Kind::Dir, _) if can_be_named => self.dirs.push(self.path.clone()),
+            (Kind::File, Ok(path)) if can_be_named => self.files.push((path, stat)),
+            _ => self.others.push((self.path.clone(), Other { stat, can_be_named })),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::num::NonZero;
+
+    use super::*;
+
+    #[test]
+    fn however_many_look_they_find_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        for nth in 0..40 {
+            let folder = dir.path().join(format!("{}/{}", nth % 3, nth));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("a"), "a").unwrap();
+            fs::write(folder.join("no name for a release."), "b").unwrap();
+        }
+        fs::create_dir(dir.path().join(OWN_FOLDER)).unwrap();
+        let list = |readers| {
+            let root = Root::open(dir.path()).unwrap();
+            root.set_pace(Pace { readers: NonZero::new(readers), is_gentle: false });
+            list(&root, &Cancel::default()).unwrap()
+        };
+        let found = list(1);
+        assert_eq!((found.files.len(), found.others.len(), found.dirs.len()), (40, 40, 43));
+        assert_eq!((list(2), list(7)), (found.clone(), found));
+    }
+
+    #[test]
+    fn a_walk_that_is_not_wanted_any_more_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let cancel = Cancel::default();
+        cancel.cancel();
+        let listed = list(&Root::open(dir.path()).unwrap(), &cancel);
+        assert!(matches!(listed, Err(ScanError::Cancelled(Cancelled))));
+    }
+}
