@@ -39,8 +39,8 @@ pub(super) fn blocks(states: &mut [State; LANES], data: &[&[u8]; STREAMS], size:
         let ordered = _mm_shuffle_epi32::<BACKWARDS>(abcd[nth]);
         // SAFETY: the array is as large as a register.
         unsafe { _mm_storeu_si128(words.as_mut_ptr().cast(), ordered) };
-        let [a, b, c, d] = words;
-        *state = [a, b, c, d, _mm_extract_epi32::<3>(e[nth]).cast_unsigned()];
+        state[..4].copy_from_slice(&words);
+        state[4] = _mm_extract_epi32::<3>(e[nth]).cast_unsigned();
     }
 }
 
@@ -55,9 +55,8 @@ fn block(abcd: &mut Each, e: &mut Each, data: &[&[u8]; STREAMS], at: usize) {
         *w = words(data, at + quarter * WORDS);
     }
     macro_rules! four_rounds {
-        ($t:expr) => {{
+        ($t:expr, $function:literal) => {{
             const T: usize = $t;
-            const FUNCTION: i32 = T as i32 / 5;
             for nth in 0..STREAMS {
                 let now = w[T % 4][nth];
                 // What `e` is after four rounds comes from what `a` was before them.
@@ -67,7 +66,7 @@ fn block(abcd: &mut Each, e: &mut Each, data: &[&[u8]; STREAMS], at: usize) {
                     _mm_sha1nexte_epu32(e[nth], now)
                 };
                 e[nth] = abcd[nth];
-                abcd[nth] = _mm_sha1rnds4_epu32::<FUNCTION>(abcd[nth], sum);
+                abcd[nth] = _mm_sha1rnds4_epu32::<$function>(abcd[nth], sum);
                 if T < 16 {
                     let next = _mm_sha1msg1_epu32(now, w[(T + 1) % 4][nth]);
                     let next = _mm_xor_si128(next, w[(T + 2) % 4][nth]);
@@ -77,18 +76,18 @@ fn block(abcd: &mut Each, e: &mut Each, data: &[&[u8]; STREAMS], at: usize) {
         }};
     }
     macro_rules! twenty_rounds {
-        ($t:expr) => {
-            four_rounds!($t);
-            four_rounds!($t + 1);
-            four_rounds!($t + 2);
-            four_rounds!($t + 3);
-            four_rounds!($t + 4);
+        ($t:expr, $function:literal) => {
+            four_rounds!($t, $function);
+            four_rounds!($t + 1, $function);
+            four_rounds!($t + 2, $function);
+            four_rounds!($t + 3, $function);
+            four_rounds!($t + 4, $function);
         };
     }
-    twenty_rounds!(0);
-    twenty_rounds!(5);
-    twenty_rounds!(10);
-    twenty_rounds!(15);
+    twenty_rounds!(0, 0);
+    twenty_rounds!(5, 1);
+    twenty_rounds!(10, 2);
+    twenty_rounds!(15, 3);
     for nth in 0..STREAMS {
         abcd[nth] = _mm_add_epi32(abcd[nth], before.0[nth]);
         e[nth] = _mm_sha1nexte_epu32(e[nth], before.1[nth]);
