@@ -174,10 +174,13 @@ impl Steps<'_> {
                 self.keep(path, to)?;
             }
             if root.stat(path)?.is_some() {
-                if root.swap(from, path).map_err(refused)? {
-                    return Ok(self.file_away(from, to)?);
+                match root.swap(from, path) {
+                    Ok(true) => return Ok(self.file_away(from, to)?),
+                    Ok(false) => return root.place(from, path).map_err(refused),
+                    // Somebody took it away in this moment.
+                    Err(_) if root.stat(path)?.is_none() => continue,
+                    Err(e) => return Err(refused(e)),
                 }
-                return root.place(from, path).map_err(refused);
             }
             if root.place_new(from, path).map_err(refused)? {
                 return Ok(());
@@ -191,7 +194,11 @@ impl Steps<'_> {
         let Self { root, journal } = self;
         let kept = self.free_place(to)?;
         if !(journal.links && root.hard_link(path, &kept).is_ok()) {
-            root.rename(path, &kept).map_err(|e| refused(e, path))?;
+            match root.rename(path, &kept) {
+                // Somebody took it away in this moment.
+                Err(_) if root.stat(path)?.is_none() => {}
+                kept => kept.map_err(|e| refused(e, path))?,
+            }
         }
         Ok(root.sync_dir(journal.folder())?)
     }

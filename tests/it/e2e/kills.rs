@@ -1,4 +1,5 @@
-//! SIGKILL again and again while something is fetched: what was verified is never asked for again.
+//! SIGKILL again and again while something is fetched: what was verified is not asked for again, but for the few
+//! pieces that were on their way to the disk.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -64,8 +65,10 @@ struct Fetch {
     witness: Peer,
     /// Connections to the seeder that were looked at.
     seen: usize,
-    /// Pieces that the player was sure of at the end of the last attempt.
+    /// Pieces that the player was sure of before the last attempt.
     verified: BTreeSet<usize>,
+    /// Those it told others of in the last attempt, the last of them perhaps before they were written.
+    lately: BTreeSet<usize>,
 }
 
 impl Fetch {
@@ -80,7 +83,8 @@ impl Fetch {
         let witness = Peer::start(&release, Manner { has_nothing: true, ..Manner::default() });
         world.set("peers", &format!("[{}, {}]", seeder.quoted(), witness.quoted()));
         world.origin.publish(release.torrent);
-        Self { tree, seeder, witness, seen: 0, verified: BTreeSet::new() }
+        let (verified, lately) = (BTreeSet::new(), BTreeSet::new());
+        Self { tree, seeder, witness, seen: 0, verified, lately }
     }
 
     #[track_caller]
@@ -89,24 +93,34 @@ impl Fetch {
         world.has(&self.tree);
     }
 
-    /// After an attempt: nothing was asked for that the player was sure of before it.
+    /// After an attempt: nothing was asked for that the player was sure of before it, but for what was in flight when
+    /// the one before it was killed.
     #[track_caller]
     fn costs_nothing_anew(&mut self, seed: u64) {
         let visits = self.seeder.past_visits();
-        for visit in &visits[self.seen..] {
-            let anew: Vec<_> = visit.asked.intersection(&self.verified).collect();
-            assert!(anew.is_empty(), "seed {seed}: asked again for {anew:?}");
-        }
+        let asked: BTreeSet<usize> =
+            visits[self.seen..].iter().flat_map(|visit| visit.asked.iter().copied()).collect();
+        let lost = &asked & &self.lately;
+        assert!(lost.len() <= IN_FLIGHT, "seed {seed}: the last kill cost {lost:?}");
+        let anew = &asked & &self.verified;
+        assert!(anew.is_empty(), "seed {seed}: asked again for {anew:?}");
+        self.verified.extend(&self.lately - &lost);
         self.seen = visits.len();
-        let told = visits.into_iter().chain(self.witness.past_visits());
-        self.verified.extend(told.flat_map(|visit| visit.told));
+        let told: BTreeSet<usize> = visits
+            .into_iter()
+            .chain(self.witness.past_visits())
+            .flat_map(|visit| visit.told)
+            .collect();
+        self.lately = &told - &self.verified;
     }
 
     /// Pieces that came and were verified.
     fn kept(&self) -> usize {
         let visits = self.seeder.past_visits();
         let given: BTreeSet<_> = visits.iter().flat_map(|visit| visit.given.keys()).collect();
-        given.into_iter().filter(|piece| self.verified.contains(piece)).count()
+        let is_known =
+            |piece: &&usize| self.verified.contains(piece) || self.lately.contains(piece);
+        given.into_iter().filter(is_known).count()
     }
 
     /// Connections over which something came.
