@@ -4,10 +4,9 @@
 //! they were left. Who else writes there, or makes a file anew, has all pieces of that file read again. Nothing of
 //! this outlives the process.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::baseline::Installed;
 use super::fs::Stat;
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
 
@@ -19,13 +18,17 @@ struct State {
     pieces: BTreeSet<usize>,
     /// Those that were right when they were written.
     right: BTreeSet<usize>,
-    /// How the files of these were left.
-    left: BTreeMap<EntryIndex, Left>,
+    /// How the files were left, by their entry. There may be very many.
+    left: Vec<Left>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default)]
 enum Left {
-    As(Installed),
+    /// Nothing of these pieces was written there.
+    #[default]
+    Alone,
+    /// By when it was last written, in nanoseconds since 1970.
+    At(i64),
     /// Somebody else wrote there as well.
     Touched,
 }
@@ -49,13 +52,16 @@ impl Arrived {
     pub fn note_right(&self, piece: usize, written: &[Written]) {
         let mut state = self.lock();
         for &Written { entry, before, after } in written {
-            let is_as_left = match (state.left.get(&entry), before) {
-                (Some(Left::As(left)), Some(before)) => left.looks_like(before),
-                (Some(Left::Touched), Some(_)) => false,
-                (_, None) | (None, _) => true,
-            };
-            let left = if is_as_left { Left::As(after.into()) } else { Left::Touched };
-            state.left.insert(entry, left);
+            if state.left.len() <= entry {
+                state.left.resize(entry + 1, Left::default());
+            }
+            let left = &mut state.left[entry];
+            let is_as_left = before.is_none_or(|before| match *left {
+                Left::Alone => true,
+                Left::At(mtime_ns) => before.mtime_ns == mtime_ns,
+                Left::Touched => false,
+            });
+            *left = if is_as_left { Left::At(after.mtime_ns) } else { Left::Touched };
         }
         state.pieces.insert(piece);
         state.right.insert(piece);
@@ -80,18 +86,17 @@ impl Arrived {
         look: impl Fn(EntryIndex) -> Option<Stat>,
     ) -> PieceSet {
         let state = self.lock();
-        let is_as_left = |(entry, left): (&EntryIndex, &Left)| match left {
-            Left::As(left) if look(*entry).is_some_and(|stat| left.looks_like(stat)) => {
-                Some(*entry)
+        let is_as_left = |entry: EntryIndex| match state.left.get(entry) {
+            Some(Left::At(mtime_ns)) => {
+                look(entry).is_some_and(|stat| stat.is_file() && stat.mtime_ns == *mtime_ns)
             }
-            Left::As(_) | Left::Touched => None,
+            Some(Left::Alone | Left::Touched) | None => false,
         };
-        let as_left: BTreeSet<EntryIndex> = state.left.iter().filter_map(is_as_left).collect();
-        let mut untouched = PieceSet::none(manifest.pieces.len());
         let is_padding = |entry: EntryIndex| manifest.entries[entry].path.is_none();
+        let mut untouched = PieceSet::none(manifest.pieces.len());
         for &piece in &state.right {
             let mut entries = manifest.spans(piece).map(|span| span.entry);
-            if entries.all(|entry| as_left.contains(&entry) || is_padding(entry)) {
+            if entries.all(|entry| is_padding(entry) || is_as_left(entry)) {
                 untouched.insert(piece);
             }
         }
