@@ -67,6 +67,10 @@ impl Arrived {
         state.right.insert(piece);
     }
 
+    pub fn has(&self, piece: usize) -> bool {
+        self.lock().pieces.contains(&piece)
+    }
+
     pub fn has_all_of(&self, wanted: &PieceSet) -> bool {
         let state = self.lock();
         wanted.iter().all(|piece| state.pieces.contains(&piece))

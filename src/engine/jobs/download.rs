@@ -1,6 +1,7 @@
 //! [`Download`]: pieces from the peers of a torrent into staging.
 
 use std::collections::BTreeSet;
+use std::iter::Peekable;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +133,7 @@ impl<'a> Download<'a> {
         let mut joined = swarm.add(turn, self.torrent(asked, storage, self.known.clone())).await?;
         let mut patience = Patience::new(limit, plan.download_bytes);
         let mut company = Company::default();
+        let mut awaited = asked.iter().peekable();
         let before = *sum;
         let mut earlier = before;
         loop {
@@ -156,16 +158,25 @@ impl<'a> Download<'a> {
                 swarm.part(turn).await;
                 joined = swarm.add(turn, self.torrent(asked, storage, peers)).await?;
             }
-            self.wait(storage, asked).await;
+            self.wait(storage, &mut awaited).await;
         }
     }
 
-    /// Waits until all that was asked for is here, but not longer than until the next look.
-    async fn wait(&self, storage: &PackStorage, asked: &PieceSet) {
+    /// Waits until all that is `awaited` is here, but not longer than until the next look. There may be very many, so
+    /// those that are here are not looked at again.
+    async fn wait(
+        &self,
+        storage: &PackStorage,
+        awaited: &mut Peekable<impl Iterator<Item = usize>>,
+    ) {
+        let is_here = |piece: &usize| self.planned.arrived.has(*piece);
         let all = async {
-            storage.piece_came().await;
-            while !self.planned.arrived.has_all_of(asked) {
+            loop {
                 storage.piece_came().await;
+                while awaited.next_if(is_here).is_some() {}
+                if awaited.peek().is_none() {
+                    return;
+                }
             }
         };
         let _ = timeout(TICK, all).await;

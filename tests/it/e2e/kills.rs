@@ -11,7 +11,7 @@ use crate::world::is_nightly;
 
 /// Before each block: slow enough to be killed in the middle.
 const PAUSE: Duration = Duration::from_millis(3);
-/// Pieces that one kill may cost: one in the middle, and those that came and were not looked at yet.
+/// Pieces that one kill may cost: one in the middle, and those that came and were not looked at or not written yet.
 const IN_FLIGHT: usize = 4;
 
 #[test]
@@ -39,12 +39,12 @@ fn kills_at_any_moment_of_a_fetch_cost_no_more_than_what_was_in_flight() {
             sync.sigkill();
             kills += 1;
             kills_left -= 1;
-            fetch.costs_nothing_anew(seed);
+            fetch.costs_what_was_in_flight(kills, seed);
         }
         kept += fetch.kept();
         visits += fetch.visits_that_gave();
         fetch.ends(&world);
-        fetch.costs_nothing_anew(seed);
+        fetch.costs_what_was_in_flight(kills, seed);
         let twice = fetch.given_twice();
         assert!(twice <= IN_FLIGHT * kills, "seed {seed}: {twice} pieces twice for {kills} kills");
         if kills_left == 0 {
@@ -65,10 +65,10 @@ struct Fetch {
     witness: Peer,
     /// Connections to the seeder that were looked at.
     seen: usize,
-    /// Pieces that the player was sure of before the last attempt.
+    /// Pieces that the player was sure of at the end of the last attempt.
     verified: BTreeSet<usize>,
-    /// Those it told others of in the last attempt, the last of them perhaps before they were written.
-    lately: BTreeSet<usize>,
+    /// How many of those it asked for again.
+    lost: usize,
 }
 
 impl Fetch {
@@ -83,8 +83,7 @@ impl Fetch {
         let witness = Peer::start(&release, Manner { has_nothing: true, ..Manner::default() });
         world.set("peers", &format!("[{}, {}]", seeder.quoted(), witness.quoted()));
         world.origin.publish(release.torrent);
-        let (verified, lately) = (BTreeSet::new(), BTreeSet::new());
-        Self { tree, seeder, witness, seen: 0, verified, lately }
+        Self { tree, seeder, witness, seen: 0, verified: BTreeSet::new(), lost: 0 }
     }
 
     #[track_caller]
@@ -93,34 +92,24 @@ impl Fetch {
         world.has(&self.tree);
     }
 
-    /// After an attempt: nothing was asked for that the player was sure of before it, but for what was in flight when
-    /// the one before it was killed.
+    /// After an attempt: of what the player was sure of before it, no more was asked for than the kills may have cost.
     #[track_caller]
-    fn costs_nothing_anew(&mut self, seed: u64) {
+    fn costs_what_was_in_flight(&mut self, kills: usize, seed: u64) {
         let visits = self.seeder.past_visits();
-        let asked: BTreeSet<usize> =
-            visits[self.seen..].iter().flat_map(|visit| visit.asked.iter().copied()).collect();
-        let lost = &asked & &self.lately;
-        assert!(lost.len() <= IN_FLIGHT, "seed {seed}: the last kill cost {lost:?}");
-        let anew = &asked & &self.verified;
-        assert!(anew.is_empty(), "seed {seed}: asked again for {anew:?}");
-        self.verified.extend(&self.lately - &lost);
+        let asked = visits[self.seen..].iter().flat_map(|visit| &visit.asked);
+        self.lost += asked.filter(|piece| self.verified.remove(piece)).count();
+        let lost = self.lost;
+        assert!(lost <= IN_FLIGHT * kills, "seed {seed}: {lost} pieces again for {kills} kills");
         self.seen = visits.len();
-        let told: BTreeSet<usize> = visits
-            .into_iter()
-            .chain(self.witness.past_visits())
-            .flat_map(|visit| visit.told)
-            .collect();
-        self.lately = &told - &self.verified;
+        let told = visits.into_iter().chain(self.witness.past_visits());
+        self.verified.extend(told.flat_map(|visit| visit.told));
     }
 
     /// Pieces that came and were verified.
     fn kept(&self) -> usize {
         let visits = self.seeder.past_visits();
         let given: BTreeSet<_> = visits.iter().flat_map(|visit| visit.given.keys()).collect();
-        let is_known =
-            |piece: &&usize| self.verified.contains(piece) || self.lately.contains(piece);
-        given.into_iter().filter(is_known).count()
+        given.into_iter().filter(|piece| self.verified.contains(piece)).count()
     }
 
     /// Connections over which something came.
