@@ -11,7 +11,7 @@ use super::baseline::Installed;
 use super::fs::{Root, Stat, read_exact_at};
 use super::pace::Pace;
 use super::verify::Content;
-use crate::model::manifest::{Entry, EntryIndex, Manifest, PieceSet};
+use crate::model::manifest::{Entry, EntryIndex, Manifest, PieceSet, Span};
 use crate::model::path::RelPath;
 
 /// Open files per pool.
@@ -128,6 +128,23 @@ impl Content for Live {
     fn read(&self, _: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.read_at(entry, offset, buf)
     }
+}
+
+/// Reads a part of a piece, at its place in the stream of all entries.
+pub fn read_stream(
+    content: &impl Content,
+    manifest: &Manifest,
+    piece: usize,
+    at: u64,
+    mut buf: &mut [u8],
+) -> io::Result<()> {
+    for Span { entry, offset, length } in manifest.spans_in(at..at + buf.len() as u64) {
+        let size = usize::try_from(length).map_err(io::Error::other)?;
+        let (part, rest) = buf.split_at_mut(size);
+        content.read(piece, entry, offset, part)?;
+        buf = rest;
+    }
+    Ok(())
 }
 
 /// Some pieces from one place, the others from another.

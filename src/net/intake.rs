@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::incoming::{Came, Incoming};
 use crate::disk::arrived::Arrived;
+use crate::disk::content::read_stream;
 use crate::disk::fs::FsError;
 use crate::disk::staging::Staging;
 use crate::model::fault::Fault;
@@ -79,7 +80,7 @@ impl Intake {
         if self.way.incoming.read(piece, self.way.in_piece(at), buf) {
             return Ok(());
         }
-        self.way.read(at, buf)
+        read_stream(&self.way.staging, &self.way.manifest, piece, at, buf)
     }
 
     /// Takes a part of a piece, at its place in the stream of all entries.
@@ -156,17 +157,6 @@ impl Way {
             bytes = rest;
         }
         self.arrived.note_right(piece, &written);
-        Ok(())
-    }
-
-    /// Reads what was written as it came.
-    fn read(&self, at: u64, mut buf: &mut [u8]) -> io::Result<()> {
-        for span in self.manifest.spans_in(at..at + buf.len() as u64) {
-            let size = usize::try_from(span.length).map_err(io::Error::other)?;
-            let (part, rest) = buf.split_at_mut(size);
-            self.staging.read_at(span.entry, span.offset, part)?;
-            buf = rest;
-        }
         Ok(())
     }
 

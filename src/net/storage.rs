@@ -20,7 +20,7 @@ use librqbit_core::lengths::ValidPieceIndex;
 
 use super::intake::{Failure, Intake};
 use crate::disk::arrived::Arrived;
-use crate::disk::content::Live;
+use crate::disk::content::{Live, read_stream};
 use crate::disk::staging::Staging;
 use crate::model::fault::Fault;
 use crate::model::manifest::{Manifest, PieceSet};
@@ -99,18 +99,9 @@ impl PackStorage {
             let buf = &mut buf[range];
             match self.intake_of(piece) {
                 Some(intake) => intake.read(piece, at, buf),
-                None => self.read_live(at, buf),
+                None => read_stream(&self.live, &self.manifest, piece, at, buf),
             }
         })
-    }
-
-    fn read_live(&self, at: u64, mut buf: &mut [u8]) -> io::Result<()> {
-        for span in self.manifest.spans_in(at..at + buf.len() as u64) {
-            let (part, rest) = buf.split_at_mut(to_usize(span.length));
-            self.live.read_at(span.entry, span.offset, part)?;
-            buf = rest;
-        }
-        Ok(())
     }
 
     fn write(&self, start: u64, buf: &[u8]) -> anyhow::Result<()> {
