@@ -1,8 +1,9 @@
 //! [`Arrived`]: which pieces of a release this process has brought into staging.
 //!
 //! A piece whose bytes were right when they were written need not be read again, as long as its files look as
-//! they were left. Who else writes there, or makes a file anew, has all pieces of that file read again. Nothing of
-//! this outlives the process.
+//! they were left: as long and as old. Who else writes there, or makes a file anew, has all pieces of that file read
+//! again, unless it happens within one tick of the file system's clock. Nothing of this outlives the process, and
+//! what was right no longer counts when another fetch begins: nobody knows whether the disk took it.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,17 +19,16 @@ struct State {
     pieces: BTreeSet<usize>,
     /// Those that were right when they were written.
     right: BTreeSet<usize>,
-    /// How the files were left, by their entry. There may be very many.
-    left: Vec<Left>,
+    /// How the files were left that these lie in, by their entry. There may be very many.
+    looks: Vec<Looks>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-enum Left {
+enum Looks {
     /// Nothing of these pieces was written there.
     #[default]
-    Alone,
-    /// By when it was last written, in nanoseconds since 1970.
-    At(i64),
+    Untold,
+    As(Stat),
     /// Somebody else wrote there as well.
     Touched,
 }
@@ -52,19 +52,26 @@ impl Arrived {
     pub fn note_right(&self, piece: usize, written: &[Written]) {
         let mut state = self.lock();
         for &Written { entry, before, after } in written {
-            if state.left.len() <= entry {
-                state.left.resize(entry + 1, Left::default());
+            if state.looks.len() <= entry {
+                state.looks.resize(entry + 1, Looks::default());
             }
-            let left = &mut state.left[entry];
-            let is_as_left = before.is_none_or(|before| match *left {
-                Left::Alone => true,
-                Left::At(mtime_ns) => before.mtime_ns == mtime_ns,
-                Left::Touched => false,
+            let looks = &mut state.looks[entry];
+            let is_as_left = before.is_none_or(|before| match *looks {
+                Looks::Untold => true,
+                Looks::As(left) => before == left,
+                Looks::Touched => false,
             });
-            *left = if is_as_left { Left::At(after.mtime_ns) } else { Left::Touched };
+            *looks = if is_as_left { Looks::As(after) } else { Looks::Touched };
         }
         state.pieces.insert(piece);
         state.right.insert(piece);
+    }
+
+    /// Has all that came so far read again.
+    pub fn distrust(&self) {
+        let mut state = self.lock();
+        state.right.clear();
+        state.looks.clear();
     }
 
     pub fn has(&self, piece: usize) -> bool {
@@ -90,17 +97,14 @@ impl Arrived {
         look: impl Fn(EntryIndex) -> Option<Stat>,
     ) -> PieceSet {
         let state = self.lock();
-        let is_as_left = |entry: EntryIndex| match state.left.get(entry) {
-            Some(Left::At(mtime_ns)) => {
-                look(entry).is_some_and(|stat| stat.is_file() && stat.mtime_ns == *mtime_ns)
-            }
-            Some(Left::Alone | Left::Touched) | None => false,
+        let is_as_left = |entry: EntryIndex| match state.looks.get(entry) {
+            Some(Looks::As(left)) => look(entry) == Some(*left),
+            Some(Looks::Untold | Looks::Touched) | None => false,
         };
-        let is_padding = |entry: EntryIndex| manifest.entries[entry].path.is_none();
         let mut untouched = PieceSet::none(manifest.pieces.len());
         for &piece in &state.right {
             let mut entries = manifest.spans(piece).map(|span| span.entry);
-            if entries.all(|entry| is_padding(entry) || is_as_left(entry)) {
+            if entries.all(|entry| manifest.is_padding(entry) || is_as_left(entry)) {
                 untouched.insert(piece);
             }
         }

@@ -25,7 +25,7 @@ pub struct Baseline {
     pub went_back_from: Option<Release>,
 }
 
-/// A baseline without its files, which may be very many.
+/// A baseline without its files, which may be very many. That it can be read does not promise that they can be.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Head {
     pub release: Release,

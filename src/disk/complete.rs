@@ -1,7 +1,8 @@
 //! A plan whose pieces have all arrived → [`Staged`].
 //!
 //! [`Staged`] can only be made here, where every piece of the new content is hashed once more, but for those that
-//! were right in memory when they were written, into files that nobody else has touched since.
+//! were right in memory when they were written, into files that look as they were left. Of these the disk itself has
+//! to say that it took all of them, where it can.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -108,7 +109,7 @@ pub fn complete(
     completion.check(&replaced, &known, progress)?;
     let (renamed, new): (Replaced, Replaced) =
         replaced.into_iter().partition(|(entry, _)| moves.contains_key(entry));
-    let sealed = completion.seal(&new)?;
+    let sealed = completion.seal(&new, known.count() > 0)?;
     let files = new
         .into_iter()
         .zip(sealed)
@@ -266,9 +267,11 @@ impl Completion<'_> {
         }
     }
 
-    /// Makes the new files durable; how they look, in the same order.
-    fn seal(&self, new: &Replaced) -> Result<Vec<Installed>, CompleteError> {
-        let looks = if new.len() > MANY && self.staging.root.sync_disk()? {
+    /// Makes the new files durable; how they look, in the same order. A file that is opened anew need not tell of what
+    /// failed in it before, so where something is trusted the disk is asked.
+    fn seal(&self, new: &Replaced, is_trusted: bool) -> Result<Vec<Installed>, CompleteError> {
+        let together = new.len() > MANY || is_trusted;
+        let looks = if together && self.staging.root.sync_disk()? {
             let all = self.staging.list()?;
             new.keys().map(|entry| all.get(entry).copied()).collect()
         } else {

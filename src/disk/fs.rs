@@ -10,6 +10,7 @@
 #[cfg_attr(windows, path = "fs/windows.rs")]
 mod platform;
 
+mod durable;
 mod error;
 
 #[cfg(debug_assertions)]
@@ -42,6 +43,8 @@ pub struct Root {
     dir: Dir,
     path: PathBuf,
     pace: OnceLock<Pace>,
+    /// Tells of what the disk could not write since it was opened.
+    watch: OnceLock<platform::Disk>,
     #[cfg(debug_assertions)]
     faults: faults::Faults,
 }
@@ -81,6 +84,7 @@ impl Root {
                 dir,
                 path: path.to_owned(),
                 pace: OnceLock::new(),
+                watch: OnceLock::new(),
                 #[cfg(debug_assertions)]
                 faults: faults::Faults::of_process(path),
             })
@@ -105,6 +109,7 @@ impl Root {
             dir,
             path: self.path.join(path),
             pace: self.pace.clone(),
+            watch: OnceLock::new(),
             #[cfg(debug_assertions)]
             faults: self.faults.clone(),
         })
@@ -269,17 +274,6 @@ impl Root {
         platform::write_straight(file, bytes, offset)
     }
 
-    /// Has the disk begin to take what was written, for a sync to come.
-    pub(super) fn begin_sync(file: &File, offset: u64, length: usize) {
-        platform::begin_sync(file, offset, length);
-    }
-
-    /// Makes the content of an open file of the folder durable.
-    pub(super) fn sync_file(&self, file: &File) -> io::Result<()> {
-        self.strike_at_write(|| {})?;
-        file.sync_all()
-    }
-
     /// Makes a folder and the folders it lies in; each new one is durable before it is used.
     pub fn create_dir_all(&self, path: impl AsRef<Path>) -> Result<()> {
         let mut made = PathBuf::new();
@@ -433,20 +427,6 @@ impl Root {
             Err(e) if !is_absent(&e) => Err(self.error("remove", path, e)),
             _ => Ok(()),
         }
-    }
-
-    /// Makes the names in a folder durable. Where folders cannot be synced (Windows) it does nothing.
-    pub fn sync_dir(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        self.dir_at(path)
-            .and_then(|dir| self.strike().and_then(|()| platform::sync_dir(&dir)))
-            .map_err(|e| self.error("sync", path, e))
-    }
-
-    /// Makes everything on the folder's disk durable at once, where the system can do that; whether it did.
-    pub fn sync_disk(&self) -> Result<bool> {
-        let synced = self.strike().and_then(|()| platform::sync_disk(&self.dir));
-        synced.map_err(|e| self.error("sync", Path::new(""), e))
     }
 
     /// What lies directly in a folder, by name; nothing when the folder is not there.

@@ -67,7 +67,7 @@ pub fn look(folder: &Path, known: Option<&Marker>) -> Result<Option<Arc<Root>>, 
         Ok(root) => root,
         Err(e) if is_absent(&e) && known.is_none() => return Ok(None),
         Err(e) if is_absent(&e) => return Err(gone(folder, "the folder is not there")),
-        Err(e) => return Err(e.into()),
+        Err(e) => return Err(not_opened(e)),
     };
     check_marker(&root, known)?;
     Ok(Some(Arc::new(root)))
@@ -79,7 +79,7 @@ pub fn lock(folder: &Path, known: Option<&Marker>) -> Result<LockedFolder, Fault
         (Ok(root), _) => root,
         (Err(e), None) if is_absent(&e) => Root::create(folder)?,
         (Err(e), Some(_)) if is_absent(&e) => return Err(gone(folder, "the folder is not there")),
-        (Err(e), _) => return Err(e.into()),
+        (Err(e), _) => return Err(not_opened(e)),
     };
     let found = check_marker(&root, known)?;
     root.create_dir_all(OWN_FOLDER)?;
@@ -129,6 +129,13 @@ fn gone(folder: &Path, why: &str) -> Fault {
             hint(FaultKind::FolderGone)
         ),
     )
+}
+
+fn not_opened(e: FsError) -> Fault {
+    if e.source.kind() == io::ErrorKind::NotADirectory {
+        return Fault::new(FaultKind::Io, e, "Name a folder for the pack in the settings.");
+    }
+    e.into()
 }
 
 fn is_absent(e: &FsError) -> bool {

@@ -152,15 +152,12 @@ fn write(
     but: &BTreeSet<EntryIndex>,
     bytes: &[u8],
 ) -> Result<(), FsError> {
-    let mut rest = bytes;
-    for span in staging.manifest.spans(piece) {
-        let size = usize::try_from(span.length).unwrap_or(usize::MAX).min(rest.len());
-        let (part, left) = rest.split_at(size);
+    let start = staging.manifest.piece_range(piece).start;
+    for (span, part) in staging.manifest.cut(start, bytes) {
         let error = |e: io::Error| staging.error("write", span.entry, e);
         if !but.contains(&span.entry) {
             staging.write_at(span.entry, span.offset, part).map_err(error)?;
         }
-        rest = left;
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ impl Staging {
     }
 
     pub fn read_at(&self, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        if self.is_padding(entry) {
+        if self.manifest.is_padding(entry) {
             buf.fill(0);
             return Ok(());
         }
@@ -62,7 +62,7 @@ impl Staging {
     }
 
     pub fn write_at(&self, entry: EntryIndex, offset: u64, buf: &[u8]) -> io::Result<()> {
-        if self.is_padding(entry) {
+        if self.manifest.is_padding(entry) {
             return Ok(());
         }
         let file = self.open_to_write(entry, buf)?;
@@ -80,7 +80,7 @@ impl Staging {
         offset: u64,
         buf: &[u8],
     ) -> io::Result<Option<Written>> {
-        if self.is_padding(entry) {
+        if self.manifest.is_padding(entry) {
             return Ok(None);
         }
         let file = self.open_to_write(entry, buf)?;
@@ -172,10 +172,6 @@ impl Staging {
 
     fn is_whole(&self, entry: EntryIndex, buf: &[u8]) -> bool {
         self.manifest.entries.get(entry).is_some_and(|e| e.length == buf.len() as u64)
-    }
-
-    fn is_padding(&self, entry: EntryIndex) -> bool {
-        self.manifest.entries.get(entry).is_none_or(|e| e.path.is_none())
     }
 
     pub(super) fn error(

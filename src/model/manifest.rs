@@ -104,6 +104,25 @@ impl Manifest {
             })
     }
 
+    /// Whether an entry is nothing to keep: its bytes are zeros (BEP 47).
+    pub fn is_padding(&self, entry: EntryIndex) -> bool {
+        self.entries.get(entry).is_none_or(|e| e.path.is_none())
+    }
+
+    /// Bytes that begin at a place in the concatenation of all entries, cut where entries meet.
+    pub fn cut<'a>(
+        &'a self,
+        at: u64,
+        mut bytes: &'a [u8],
+    ) -> impl Iterator<Item = (Span, &'a [u8])> {
+        self.spans_in(at..at + bytes.len() as u64).map(move |span| {
+            let size = usize::try_from(span.length).unwrap_or(usize::MAX).min(bytes.len());
+            let (part, rest) = bytes.split_at(size);
+            bytes = rest;
+            (span, part)
+        })
+    }
+
     /// The file in a piece that has parts of no other one, beside padding.
     pub fn only_file_of(&self, piece: usize) -> Option<EntryIndex> {
         let entries = self.spans(piece).map(|span| span.entry);

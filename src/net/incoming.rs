@@ -42,11 +42,14 @@ pub(super) enum Came {
 
 impl Incoming {
     /// Takes a block at an offset of a piece of this size; `false` when the piece has no room here. Waits for room
-    /// while pieces are written.
+    /// while pieces are written. Once it is closed, blocks are dropped.
     pub fn write(&self, piece: usize, size: usize, offset: usize, block: &[u8]) -> bool {
         let mut state = self.lock();
         while state.is_full_for(piece, size) && state.handed_over > 0 {
             state = self.let_go.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.is_closed {
+            return true;
         }
         let Some(bytes) = state.place(piece, size) else { return false };
         // What is being written is right, and needs no block again.
@@ -95,10 +98,15 @@ impl Incoming {
         self.let_go.notify_all();
     }
 
-    /// Hands nothing over from now on, and waits until all that was handed over is let go.
+    /// Takes nothing from now on, and waits until all that was handed over is let go.
     pub fn close(&self) {
+        self.lock().is_closed = true;
+        self.settle();
+    }
+
+    /// Waits until all that was handed over is let go.
+    pub fn settle(&self) {
         let mut state = self.lock();
-        state.is_closed = true;
         while state.handed_over > 0 {
             state = self.let_go.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

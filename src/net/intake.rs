@@ -17,7 +17,7 @@ use crate::disk::arrived::Arrived;
 use crate::disk::content::read_stream;
 use crate::disk::fs::FsError;
 use crate::disk::staging::Staging;
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, Manifest, Span};
 
 /// The first thing that went wrong: librqbit only says that something did.
@@ -111,6 +111,11 @@ impl Intake {
         self.way.came.notified().await;
     }
 
+    /// Waits until all that is right and whole is written.
+    pub fn settle(&self) {
+        self.way.incoming.settle();
+    }
+
     /// Takes nothing any more, and waits until all that was taken is written.
     pub fn close(&self) {
         self.way.incoming.close();
@@ -148,25 +153,25 @@ impl Way {
         }
     }
 
-    fn store(&self, piece: usize, mut bytes: &[u8]) -> anyhow::Result<()> {
+    fn store(&self, piece: usize, bytes: &[u8]) -> anyhow::Result<()> {
         let mut written = Vec::new();
-        for Span { entry, offset, length } in self.manifest.spans(piece) {
-            let (part, rest) = bytes.split_at(usize::try_from(length)?);
+        let start = self.manifest.piece_range(piece).start;
+        for (Span { entry, offset, .. }, part) in self.manifest.cut(start, bytes) {
+            if self.manifest.is_padding(entry) && part.iter().any(|byte| *byte != 0) {
+                return Err(self.failure.note(odd_padding()));
+            }
             let result = self.staging.write_right(entry, offset, part);
             written.extend(result.map_err(|source| self.failed(entry, source))?);
-            bytes = rest;
         }
         self.arrived.note_right(piece, &written);
         Ok(())
     }
 
     /// Writes something as it comes: nobody knows yet whether it is right.
-    fn write(&self, at: u64, mut bytes: &[u8]) -> anyhow::Result<()> {
-        for Span { entry, offset, length } in self.manifest.spans_in(at..at + bytes.len() as u64) {
-            let (part, rest) = bytes.split_at(usize::try_from(length)?);
+    fn write(&self, at: u64, bytes: &[u8]) -> anyhow::Result<()> {
+        for (Span { entry, offset, .. }, part) in self.manifest.cut(at, bytes) {
             let written = self.staging.write_at(entry, offset, part);
             written.map_err(|source| self.failed(entry, source))?;
-            bytes = rest;
         }
         Ok(())
     }
@@ -182,4 +187,13 @@ impl Way {
         let verb = "write the new content of";
         self.failure.note(FsError { verb, path, source }.into())
     }
+}
+
+/// Nobody keeps padding, so nobody could find such a piece right again, or give it to others.
+fn odd_padding() -> Fault {
+    Fault::new(
+        FaultKind::BadMetainfo,
+        "the torrent counts bytes of padding that are not zero (BEP 47)",
+        "Ask the pack's admin to make the torrent anew.",
+    )
 }

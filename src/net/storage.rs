@@ -68,6 +68,13 @@ impl PackStorage {
         }
     }
 
+    /// Waits until all that is on its way is in staging.
+    pub fn settle(&self) {
+        if let Some((_, intake)) = &self.staged {
+            intake.settle();
+        }
+    }
+
     /// Takes nothing any more, and waits until all that was taken is in staging.
     pub fn close(&self) {
         if let Some((_, intake)) = &self.staged {

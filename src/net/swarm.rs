@@ -45,9 +45,6 @@ use crate::model::manifest::{EntryIndex, InfoHash, PieceSet};
 /// anything, and say every two minutes that they are still there (BEP 3).
 const SILENCE: Duration = Duration::from_secs(150);
 
-/// How long a peer may take to see that a connection was closed.
-const NOTICED: Duration = Duration::from_secs(1);
-
 /// What librqbit may log, in the words of `tracing`'s `EnvFilter`. Of a wrong piece it tells twice, and the one way also
 /// of pieces that it was not given (see [`PackStorage`]). A torrent that is left in the wrong moment it calls an error
 /// of the task that counts its speed; what a fetch fails of is for us to say.
@@ -272,6 +269,7 @@ impl Swarm {
         let _needed = self.rest.needed();
         // Whoever had the last turn may have ended too early to leave.
         self.delete(info_hash).await;
+        turn.is_noticed().await;
         self.bitfields.write_atomic(format!("{info_hash}.bitv"), torrent.have.as_bytes())?;
         let entries = torrent.storage.manifest.entries.len();
         let only_files = (!torrent.unwanted.is_empty())
@@ -307,11 +305,11 @@ impl Swarm {
         Ok(Joined { info_hash, torrent: handle, storage: torrent.storage })
     }
 
-    /// Leaves a torrent's swarm to join it again: the turn stays. Peers need a moment until they notice,
-    /// and take nobody twice.
+    /// Leaves a torrent's swarm, perhaps to join it again: the turn stays. Peers take nobody twice, so who joins again
+    /// waits until they [have noticed](Turn::is_noticed).
     pub async fn part(&self, turn: &Turn) {
         self.delete(turn.info_hash).await;
-        tokio::time::sleep(NOTICED).await;
+        turn.part();
     }
 
     /// Leaves a torrent's swarm, which ends the turn. The files stay.

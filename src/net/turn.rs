@@ -17,6 +17,9 @@ use crate::model::manifest::InfoHash;
 /// Some clients take no second connection from an address until they noticed that the first is gone.
 const REJOIN: Duration = Duration::from_secs(2);
 
+/// How long a peer may take to see that a connection was closed.
+const NOTICED: Duration = Duration::from_secs(1);
+
 /// The torrents of a session, and whose turn it is with each.
 #[derive(Debug, Default)]
 pub(super) struct Turns(Mutex<BTreeMap<InfoHash, Arc<Place>>>);
@@ -36,6 +39,8 @@ pub struct Turn {
     pub(super) info_hash: InfoHash,
     place: Arc<Place>,
     ended: Ended,
+    /// When the torrent's swarm was last left in this turn.
+    parted: Mutex<Option<Instant>>,
     /// While it is there to fetch.
     pub(super) needed: Option<Needed>,
 }
@@ -76,15 +81,30 @@ impl Place {
 
 impl Turn {
     async fn after(ended: Ended, place: Arc<Place>, info_hash: InfoHash) -> Self {
-        if let Some(rest) = ended.and_then(|ended| REJOIN.checked_sub(ended.elapsed())) {
-            tokio::time::sleep(rest).await;
-        }
-        Self { info_hash, place, ended, needed: None }
+        rest(*ended, REJOIN).await;
+        Self { info_hash, place, ended, parted: Mutex::default(), needed: None }
+    }
+
+    pub(super) fn part(&self) {
+        *self.parted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Waits until the peers that were left in this turn have most likely noticed.
+    pub async fn is_noticed(&self) {
+        let parted = *self.parted.lock().unwrap_or_else(PoisonError::into_inner);
+        rest(parted, NOTICED).await;
     }
 
     /// Waits until somebody else waits to fetch the torrent.
     pub async fn is_wanted(&self) {
         let _ = self.place.fetchers.subscribe().wait_for(|fetchers| *fetchers > 0).await;
+    }
+}
+
+/// Sleeps until so long after a moment.
+async fn rest(since: Option<Instant>, long: Duration) {
+    if let Some(rest) = since.and_then(|since| long.checked_sub(since.elapsed())) {
+        tokio::time::sleep(rest).await;
     }
 }
 

@@ -1,8 +1,9 @@
 //! Which pieces in staging need not be read again.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use modsync::disk::arrived::Arrived;
 use modsync::disk::fs::{Root, Stat};
@@ -63,7 +64,7 @@ impl Fetch {
     }
 
     fn untouched(&self) -> Vec<usize> {
-        let look = |entry| Stat::of_file(&fs::File::open(self.file(entry)).ok()?).ok();
+        let look = |entry| Stat::of_file(&File::open(self.file(entry)).ok()?).ok();
         self.arrived.untouched(&self.manifest, look).iter().collect()
     }
 }
@@ -89,7 +90,7 @@ fn a_piece_of_which_nobody_knows_whether_it_is_right_is_read() {
 fn all_of_a_file_in_which_somebody_else_wrote_is_read() {
     let fetch = Fetch::new();
     (0..5).for_each(|piece| fetch.receive(piece));
-    fs::write(fetch.file(0), noise(9, 2 * PIECE + 100)).unwrap();
+    write_later(&fetch.file(0), &noise(9, 2 * PIECE + 100));
     assert_eq!(fetch.untouched(), [3, 4]);
 }
 
@@ -98,7 +99,7 @@ fn all_of_a_file_that_was_made_anew_meanwhile_is_read() {
     let fetch = Fetch::new();
     fetch.receive(0);
     fs::remove_file(fetch.file(0)).unwrap();
-    fs::write(fetch.file(0), b"").unwrap();
+    write_later(&fetch.file(0), b"");
     // Whoever fetches on knows nothing of it.
     let root = Arc::new(Root::open(fetch.dir.path()).unwrap());
     let staging = Staging::create(root, Arc::clone(&fetch.manifest)).unwrap();
@@ -108,9 +109,37 @@ fn all_of_a_file_that_was_made_anew_meanwhile_is_read() {
 }
 
 #[test]
+fn all_of_a_file_that_was_cut_off_is_read_whatever_its_time() {
+    let fetch = Fetch::new();
+    (0..5).for_each(|piece| fetch.receive(piece));
+    let file = File::options().write(true).open(fetch.file(3)).unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    file.set_len(5).unwrap();
+    file.set_modified(written).unwrap();
+    assert_eq!(fetch.untouched(), [0, 1]);
+}
+
+#[test]
+fn what_came_in_an_earlier_fetch_is_read() {
+    let fetch = Fetch::new();
+    (0..3).for_each(|piece| fetch.receive(piece));
+    fetch.arrived.distrust();
+    (3..5).for_each(|piece| fetch.receive(piece));
+    assert_eq!(fetch.untouched(), [3, 4]);
+    assert!((0..5).all(|piece| fetch.arrived.has(piece)));
+}
+
+#[test]
 fn a_file_that_is_gone_is_not_taken_to_be_there() {
     let fetch = Fetch::new();
     (0..5).for_each(|piece| fetch.receive(piece));
     fs::remove_file(fetch.file(1)).unwrap();
     assert_eq!(fetch.untouched(), [0, 1, 3, 4]);
+}
+
+/// As somebody else does, in another tick of the file system's clock.
+fn write_later(file: &Path, bytes: &[u8]) {
+    fs::write(file, bytes).unwrap();
+    let later = SystemTime::now() + Duration::from_secs(2);
+    File::options().write(true).open(file).unwrap().set_modified(later).unwrap();
 }

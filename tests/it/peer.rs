@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use modsync::origin::metainfo;
 
-use super::torrents::{dict, torrent_of};
+use super::torrents::{dict, file, file_with, torrent_of};
 use super::tree::Tree;
 
 pub const PIECE: usize = 32 << 10;
@@ -99,6 +99,21 @@ impl Release {
         let info_hash = metainfo::parse(&torrent).unwrap().info_hash.0;
         let content = tree.0.values().flatten().copied().collect();
         Self { torrent, info_hash, content }
+    }
+
+    /// Two files with padding of this byte between them, and what of it belongs on a disk.
+    pub fn padded_with(byte: u8) -> (Self, Tree) {
+        let tree = Tree::of(&[("a.pak", 5_000), ("b.pak", 100)]);
+        let padding = vec![byte; PIECE - 5_000];
+        let (name, size) = (format!(".pad/{}", padding.len()), padding.len() as i64);
+        let files = [("a.pak", &tree.0["a.pak"]), (&name, &padding), ("b.pak", &tree.0["b.pak"])];
+        let content = files.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
+        let list =
+            vec![file("a.pak", 5_000), file_with(&name, size, "attr", "p"), file("b.pak", 100)];
+        let torrent = torrent_of("Pack", PIECE, &files.map(|(path, bytes)| (path, &bytes[..])));
+        let torrent = torrent.with("files", list).encode();
+        let info_hash = metainfo::parse(&torrent).unwrap().info_hash.0;
+        (Self { torrent, info_hash, content }, tree)
     }
 
     pub fn pieces(&self) -> usize {

@@ -208,20 +208,37 @@ pub(super) fn clone(_: &File, _: &Dir, _: &OsStr) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// A folder's own handle may be open for walking only, so it is opened anew for this.
 pub(super) fn sync_dir(dir: &Dir) -> io::Result<()> {
-    dir.open(".")?.sync_all()
+    open_to_sync(dir)?.sync_all()
 }
 
-/// <https://man7.org/linux/man-pages/man2/syncfs.2.html>: it returns when all is written, and tells of what failed.
+/// A folder's own handle may be open for walking only, so it is opened anew for this.
+pub(super) type Disk = cap_std::fs::File;
+
+pub(super) fn open_to_sync(dir: &Dir) -> io::Result<Disk> {
+    dir.open(".")
+}
+
+/// <https://man7.org/linux/man-pages/man2/syncfs.2.html>: it returns when all is written, and tells of what failed since
+/// the handle was opened. Linux before 5.8 tells of nothing.
 #[cfg(target_os = "linux")]
-pub(super) fn sync_disk(dir: &Dir) -> io::Result<bool> {
-    rustix::fs::syncfs(dir.open(".")?)?;
-    Ok(true)
+pub(super) fn sync_disk(disk: &Disk) -> io::Result<bool> {
+    let tells = linux_version() >= Some((5, 8));
+    if tells {
+        rustix::fs::syncfs(disk)?;
+    }
+    Ok(tells)
+}
+
+#[cfg(target_os = "linux")]
+fn linux_version() -> Option<(u32, u32)> {
+    let uname = rustix::system::uname();
+    let mut numbers = uname.release().to_str().ok()?.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn sync_disk(_: &Dir) -> io::Result<bool> {
+pub(super) fn sync_disk(_: &Disk) -> io::Result<bool> {
     Ok(false)
 }
 

@@ -277,6 +277,7 @@ pub(super) fn clean(
         return recover(context);
     }
     let manifest = read_torrent(&torrent_of(context, Some(&root), &release)?)?;
+    root.set_pace(context.pace);
     let inventory = inventory::list(&root, &context.cancel)?;
     let extras = plan::extras_of(&manifest, &inventory, &context.config.policy);
     let moved: Vec<_> = extras

@@ -1,6 +1,6 @@
 //! [`Download`]: pieces from the peers of a torrent into staging.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,8 +12,7 @@ use tokio::time::timeout;
 use super::Context;
 use super::patience::{Company, Patience};
 use crate::disk::content::Live;
-use crate::disk::fs::Root;
-use crate::disk::plan::Plan;
+use crate::disk::fs::{Root, Stat};
 use crate::disk::staging::Staging;
 use crate::disk::verify::Cancel;
 use crate::engine::job::Planned;
@@ -68,10 +67,7 @@ impl<'a> Download<'a> {
     /// Gets a few of the pieces that are `left`, and tells nobody what is here. Whether they came.
     pub async fn probe(&mut self, probes: &PieceSet, left: &PieceSet) -> Result<bool, Fault> {
         let taking = match self.taking.take() {
-            Some(taking) => {
-                taking.swarm.part(&taking.turn).await;
-                taking
-            }
+            Some(taking) => taking,
             None => self.taking_place().await?,
         };
         let (limit, mut before) = (PROBE.min(self.context.give_up_after), self.before);
@@ -113,9 +109,10 @@ impl<'a> Download<'a> {
     ) -> Result<(), Fault> {
         let storage = self.storage()?;
         let got = self.get_into(&storage, place, asked, left, limit, sum).await;
+        // Nothing that came counts as taken and is then not written.
+        place.swarm.part(&place.turn).await;
         // Whoever has staging next finds nobody who writes there.
-        let closed = spawn_blocking(move || storage.close());
-        closed.await.map_err(|e| Fault::bug(format!("writing pieces ended early: {e}")))?;
+        when_written(&storage, PackStorage::close).await?;
         got
     }
 
@@ -156,6 +153,8 @@ impl<'a> Download<'a> {
                 tracing::debug!(?peers, "somebody keeps what we asked for: asking others");
                 earlier = *sum;
                 swarm.part(turn).await;
+                // What is not asked for again is what is written.
+                when_written(storage, PackStorage::settle).await?;
                 joined = swarm.add(turn, self.torrent(asked, storage, peers)).await?;
             }
             self.wait(storage, &mut awaited).await;
@@ -192,7 +191,7 @@ impl<'a> Download<'a> {
 
     async fn stop_taking(&mut self) {
         let Some(Place { swarm, turn }) = self.taking.take() else { return };
-        swarm.part(&turn).await;
+        turn.is_noticed().await;
         swarm.leave(turn).await;
         // Its end waits for its thread.
         let _ = spawn_blocking(move || drop(swarm)).await;
@@ -225,11 +224,18 @@ impl<'a> Download<'a> {
             bytes: torrent.clone(),
             // A piece with a kept edit in it must not be given to others.
             have: missing.missing_from_both(&plan.edited),
-            unwanted: without_missing_pieces(plan, manifest, &missing),
+            unwanted: without_missing_pieces(&plan.edits, manifest, &missing),
             storage: Arc::clone(storage),
             peers,
         }
     }
+}
+
+/// Has a storage wait for what is on its way into staging.
+async fn when_written(storage: &Arc<PackStorage>, wait: fn(&PackStorage)) -> Result<(), Fault> {
+    let storage = Arc::clone(storage);
+    let written = spawn_blocking(move || wait(&storage));
+    written.await.map_err(|e| Fault::bug(format!("writing pieces ended early: {e}")))
 }
 
 async fn cancelled(cancel: &Cancel) {
@@ -238,15 +244,19 @@ async fn cancelled(cancel: &Cancel) {
     }
 }
 
-/// The kept edits, and the files beside them that need nothing: the piece they share is not asked for.
+/// The kept edits, and the files beside them that need nothing: the piece they share is not asked for. A file without
+/// bytes is in no piece.
 fn without_missing_pieces(
-    plan: &Plan,
+    edits: &BTreeMap<EntryIndex, Stat>,
     manifest: &Manifest,
     missing: &PieceSet,
 ) -> BTreeSet<EntryIndex> {
-    let is_missing = |entry| manifest.pieces_of(entry).any(|piece| missing.contains(piece));
+    let needs_nothing = |entry: &EntryIndex| {
+        let mut pieces = manifest.pieces_of(*entry).peekable();
+        pieces.peek().is_some() && !pieces.any(|piece| missing.contains(piece))
+    };
     (0..manifest.entries.len())
-        .filter(|entry| plan.edits.contains_key(entry) || !is_missing(*entry))
+        .filter(|entry| edits.contains_key(entry) || needs_nothing(entry))
         .collect()
 }
 
@@ -289,5 +299,49 @@ impl Before {
             verified_bytes: self.verified_bytes + standing.verified_bytes,
             ..standing.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::fs::Kind;
+    use crate::model::manifest::{Entry, InfoHash};
+    use crate::model::path::RelPath;
+
+    /// Pieces of 10 bytes.
+    fn manifest(lengths: &[u64]) -> Manifest {
+        let mut offset = 0;
+        let entries = lengths.iter().enumerate().map(|(nth, &length)| {
+            let entry = Entry { path: RelPath::new(&format!("{nth}")).ok(), length, offset };
+            offset += length;
+            entry
+        });
+        let entries: Vec<_> = entries.collect();
+        Manifest {
+            name: "pack".to_owned(),
+            info_hash: InfoHash([0; 20]),
+            piece_length: 10,
+            pieces: (0..offset.div_ceil(10)).map(|_| [0; 20]).collect(),
+            entries,
+            stream_length: offset,
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_new_pack_is_unwanted_even_where_files_are_empty() {
+        let manifest = manifest(&[0, 4, 0, 19, 0]);
+        let unwanted = without_missing_pieces(&BTreeMap::new(), &manifest, &PieceSet::all(3));
+        assert_eq!(unwanted, BTreeSet::new());
+    }
+
+    #[test]
+    fn kept_edits_and_what_has_all_its_pieces_are_unwanted() {
+        let manifest = manifest(&[10, 15, 0, 10]);
+        let edit = Stat { kind: Kind::File, length: 10, mtime_ns: 0 };
+        let mut missing = PieceSet::none(4);
+        [1, 3].into_iter().for_each(|piece| missing.insert(piece));
+        let unwanted = without_missing_pieces(&BTreeMap::from([(3, edit)]), &manifest, &missing);
+        assert_eq!(unwanted, BTreeSet::from([0, 3]));
     }
 }

@@ -39,6 +39,8 @@ pub(super) async fn fetch(context: &Context, planned: Arc<Planned>) -> Result<Ou
     let (folder, moves) =
         opened.await.map_err(|e| Fault::bug(format!("opening a folder ended early: {e}")))??;
     let root = Arc::clone(&folder.root);
+    root.watch_disk()?;
+    planned.arrived.distrust();
     copy_from_elsewhere(context, &planned, moves.keys().copied().collect(), &root).await?;
     let missing = planned.arrived.left_of(&planned.plan.missing);
     let downloaded = if missing.count() == 0 {
@@ -82,6 +84,7 @@ async fn copy_from_elsewhere(
         for folder in same {
             let left = planned.arrived.left_of(&planned.plan.missing);
             let Ok(other) = Root::open(&folder) else { continue };
+            other.set_pace(context.pace);
             let mut sources = Sources::default();
             sources.add_folder(&other, &inventory::list(&other, &context.cancel)?);
             let sources = Arc::new(sources);

@@ -114,7 +114,7 @@ fn plan_for(
         None => inventory::Scan::of_nothing(&manifest),
     };
     let others = context.neighbours.iter().filter_map(|folder| Root::open(folder).ok());
-    let others: Vec<_> = others.collect();
+    let others: Vec<_> = others.inspect(|root| root.set_pace(context.pace)).collect();
     let scan = scan.and_elsewhere(root.as_deref(), &others, &manifest, &context.cancel)?;
     let plan = plan::plan(Given {
         release: &release,

@@ -94,6 +94,18 @@ fn in_a_folder_that_is_gone_nothing_is_fetched_and_nothing_deleted() {
 }
 
 #[test]
+fn a_file_in_place_of_the_folder_is_left_alone_and_another_folder_asked_for() {
+    let world = World::new();
+    world.publish(&pack());
+    fs::create_dir_all(world.pack().parent().unwrap()).unwrap();
+    fs::write(world.pack(), "mine").unwrap();
+    for command in ["sync", "apply", "verify --repair", "clean"] {
+        world.modsync(command).exits(1).says("Name a folder for the pack");
+        assert_eq!(fs::read_to_string(world.pack()).unwrap(), "mine");
+    }
+}
+
+#[test]
 fn without_peers_it_says_so_and_keeps_what_it_has() {
     let world = World::with(&pack());
     world.publish(&next_pack());

@@ -140,6 +140,26 @@ fn beside_peers_that_talk_nonsense_an_honest_one_is_enough() {
 }
 
 #[test]
+fn padding_is_zeros_or_the_torrent_is_refused() {
+    for (byte, is_fine) in [(0, true), (7, false)] {
+        let world = World::new();
+        let (release, tree) = Release::padded_with(byte);
+        let seeder = Peer::start(&release, Manner::default());
+        world.set("peers", &format!("[{}]", seeder.quoted()));
+        world.origin.publish(release.torrent);
+        let ran = world.modsync("sync --json");
+        if is_fine {
+            ran.exits(0);
+            world.has(&tree);
+        } else {
+            let fault = ran.exits(1).json();
+            assert_eq!(fault["kind"], json!("bad_metainfo"), "{fault}");
+            world.has(&Tree::default());
+        }
+    }
+}
+
+#[test]
 fn strangers_who_send_garbage_disturb_nobody() {
     let world = World::new();
     let (torrent, _) = world.prepare(&pack());
