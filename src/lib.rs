@@ -20,7 +20,7 @@
 //! removed. Anything else is the user's.
 //!
 //! A module uses only what stands before it:
-//! `model < origin < disk < net < config, paths, logging, publish < engine < control < demo < ui`.
+//! `model < origin < disk < net < config, heap, paths, logging, publish < engine < control < demo < ui`.
 
 pub mod model;
 
@@ -31,6 +31,7 @@ pub mod disk;
 pub mod net;
 
 pub mod config;
+pub mod heap;
 pub mod logging;
 pub mod paths;
 pub mod publish;

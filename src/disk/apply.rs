@@ -120,7 +120,7 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
             Step::Put { from, looks, was, .. } => {
                 let obstacle = stands.filter(|stat| stat.is_file());
                 (obstacle.is_none() || obstacle == *was)
-                    && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat))
+                    && root.stat(from.to_string())?.is_some_and(|stat| looks.looks_like(stat))
             }
             Step::Link { from, looks, was, .. } => {
                 let obstacle = stands.filter(|stat| stat.is_file());
@@ -181,7 +181,9 @@ fn preserve(root: &Root, journal: &Journal) -> Result<(), Fault> {
     for step in &journal.steps {
         let (path, to) = match step {
             Step::Remove { path, to, .. } => (path, *to),
-            Step::Put { path, from, to, was: Some(_), .. } if root.stat(from)?.is_some() => {
+            Step::Put { path, from, to, was: Some(_), .. }
+                if root.stat(from.to_string())?.is_some() =>
+            {
                 (path, *to)
             }
             Step::Link { path, from, to, was: Some(_), .. } if root.stat(from)?.is_some() => {
@@ -274,6 +276,7 @@ fn can_go_forward(root: &Root, journal: &Journal) -> Result<bool, FsError> {
             }
         }
         let Step::Put { path, from, looks, was, to } = step else { continue };
+        let from = &from.to_string();
         let is_new = |stat: Option<Stat>| stat.is_some_and(|stat| looks.looks_like(stat));
         let lost = if let Some(staged) = root.stat(from)? {
             // What it replaced may lie there in its stead.

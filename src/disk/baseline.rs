@@ -17,6 +17,7 @@ use crate::model::release::Release;
 pub struct Baseline {
     pub release: Release,
     /// The files of the release as they looked when they were installed or found equal.
+    #[serde(deserialize_with = "record::in_order")]
     pub files: BTreeMap<RelPath, Installed>,
     /// The trash entry of the apply that made this baseline; a rollback undoes it.
     pub applied_as: Option<String>,

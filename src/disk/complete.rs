@@ -30,7 +30,7 @@ const MANY: usize = 256;
 #[derive(Debug)]
 pub struct Staged {
     /// Where the new content lies, below the pack's folder.
-    pub folder: String,
+    pub folder: Arc<str>,
     /// By path, in the order they are put.
     pub files: BTreeMap<RelPath, StagedFile>,
     /// Files that need nothing but another name, by the new one.
@@ -122,7 +122,7 @@ pub fn complete(
         .into_iter()
         .filter_map(|(entry, stat)| Some((manifest.entries[entry].path.clone()?, stat)))
         .collect();
-    let folder = staging.folder.clone();
+    let folder = staging.folder.as_str().into();
     Ok(Staged { folder, files, moved: completion.moved(renamed)?, unchanged })
 }
 
@@ -267,25 +267,35 @@ impl Completion<'_> {
         }
     }
 
-    /// Makes the new files durable; how they look, in the same order. A file that is opened anew need not tell of what
-    /// failed in it before, so where something is trusted the disk is asked.
+    /// Makes the new files durable; how they look, in the same order.
     fn seal(&self, new: &Replaced, is_trusted: bool) -> Result<Vec<Installed>, CompleteError> {
-        let together = new.len() > MANY || is_trusted;
-        let looks = if together && self.staging.root.sync_disk()? {
-            let all = self.staging.list()?;
-            new.keys().map(|entry| all.get(entry).copied()).collect()
-        } else {
-            let one = |&entry| self.staging.seal(entry).map(Some);
-            let looks = new.keys().map(one).collect::<Result<Vec<_>, _>>()?;
-            self.staging.root.sync_dir(&self.staging.folder)?;
-            looks
-        };
+        let looks = self.sync(new, is_trusted).inspect_err(|_| {
+            // In memory may be what the disk has not, and the next one to look would find it right.
+            new.keys().for_each(|&entry| self.staging.forget(entry));
+        })?;
         let right = |(entry, stat): (&EntryIndex, Option<Stat>)| {
             stat.filter(|stat| stat.length == self.manifest.entries[*entry].length)
                 .map(Installed::from)
                 .ok_or(CompleteError::NotRight(1))
         };
         new.keys().zip::<Vec<_>>(looks).map(right).collect()
+    }
+
+    /// How the new files look once they are durable.
+    fn sync(&self, new: &Replaced, is_trusted: bool) -> Result<Vec<Option<Stat>>, FsError> {
+        let root = &self.staging.root;
+        if new.len() > MANY && root.sync_disk()? {
+            let all = self.staging.list()?;
+            return Ok(new.keys().map(|entry| all.get(entry).copied()).collect());
+        }
+        let one = |&entry| self.staging.seal(entry).map(Some);
+        let looks = new.keys().map(one).collect::<Result<Vec<_>, _>>()?;
+        root.sync_dir(&self.staging.folder)?;
+        if is_trusted {
+            // A file that is opened anew need not tell of what failed in it before.
+            root.sync_disk()?;
+        }
+        Ok(looks)
     }
 
     /// The files that get another path, as they look.

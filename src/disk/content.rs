@@ -95,7 +95,7 @@ impl Live {
             buf.fill(0);
             return Ok(());
         };
-        let open = || self.root.open_file(path).map_err(|e| e.source);
+        let open = || self.root.open_to_read_at(path).map_err(|e| e.source);
         if buf.len() as u64 == *length {
             // A file that is read at once is not read again soon.
             return self.read_from(&open()?, entry, path, offset, buf);

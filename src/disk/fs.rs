@@ -167,6 +167,14 @@ impl Root {
         }
     }
 
+    /// The same for reads at places in it alone, without a look at what it is: a folder or a pipe has no such places.
+    pub fn open_to_read_at(&self, path: &RelPath) -> Result<File> {
+        match platform::file_below(&self.dir, Path::new(path.as_str())) {
+            Some(Ok(file)) => Ok(file),
+            Some(Err(_)) | None => self.open_file(path),
+        }
+    }
+
     /// Opens a file for reading and writing at any place, making it when it is missing.
     pub fn open_sparse(&self, path: impl AsRef<Path>) -> Result<File> {
         self.create_with(path.as_ref(), OpenOptions::new().read(true).write(true).create(true))

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::content::Live;
 use super::fs::{FsError, Root, Stat};
+use super::names::{Names, Places};
 use super::reuse::{Recipes, Sources, search};
 use super::staging::Staging;
 use super::superseded::Superseded;
@@ -47,8 +48,7 @@ pub struct Other {
 #[derive(Debug, Clone)]
 pub struct Scan {
     pub inventory: Inventory,
-    /// What stands in the place of each entry.
-    there: Vec<Option<Stat>>,
+    pub places: Places,
     /// Pieces that the folder has.
     pub live: PieceSet,
     /// Pieces that are not in the folder and complete in staging.
@@ -62,14 +62,13 @@ impl Scan {
     pub fn of_nothing(manifest: &Manifest) -> Self {
         let (live, staged) =
             (PieceSet::none(manifest.pieces.len()), PieceSet::none(manifest.pieces.len()));
-        let there = vec![None; manifest.entries.len()];
         let (inventory, elsewhere) = (Inventory::default(), Recipes::default());
-        Self { inventory, there, live, staged, elsewhere }
+        Self { inventory, places: Places::of_nothing(manifest), live, staged, elsewhere }
     }
 
     /// The file that stands in the place of an entry.
     pub fn at(&self, entry: EntryIndex) -> Option<Stat> {
-        self.there.get(entry).copied().flatten()
+        self.places.at(entry)
     }
 
     /// The same, counting what lies in staging for other releases as staged for this one.
@@ -140,12 +139,6 @@ impl Inventory {
     pub fn key<'p>(&self, path: &'p str) -> Cow<'p, str> {
         if self.folded.is_some() { Cow::Owned(fold(path)) } else { Cow::Borrowed(path) }
     }
-
-    /// What stands in the place of each entry.
-    fn in_place_of(&self, manifest: &Manifest) -> Vec<Option<Stat>> {
-        let there = |path: &RelPath| self.find(path.as_str());
-        manifest.entries.iter().map(|entry| entry.path.as_ref().and_then(there)).collect()
-    }
 }
 
 /// Hashes what of the folder could be part of the release, but for the pieces that are `trusted`.
@@ -162,8 +155,8 @@ pub fn scan(
     if let Some(closed) = inventory.closed.iter().find(needed) {
         root.list(closed)?;
     }
-    let there = inventory.in_place_of(manifest);
-    let mut candidates = candidates(manifest, &there);
+    let places = Names::of(manifest, &inventory).places();
+    let mut candidates = candidates(manifest, &places);
     trusted.iter().for_each(|piece| candidates.remove(piece));
     let content = Live::new(Arc::clone(root), Arc::clone(manifest));
     let mut live = verify(manifest, &candidates, &content, cancel, progress)?;
@@ -176,7 +169,7 @@ pub fn scan(
         }
         None => PieceSet::none(manifest.pieces.len()),
     };
-    Ok(Scan { inventory, there, live, staged, elsewhere: Recipes::default() })
+    Ok(Scan { inventory, places, live, staged, elsewhere: Recipes::default() })
 }
 
 /// Fails for a file that we cannot read: it is not known to be wrong.
@@ -199,12 +192,12 @@ fn check_readable(
 }
 
 /// Pieces whose files are all there and long enough: only these are worth reading.
-fn candidates(manifest: &Manifest, there: &[Option<Stat>]) -> PieceSet {
-    let length = |(entry, stat): (&Entry, &Option<Stat>)| match &entry.path {
-        Some(_) => stat.map_or(0, |stat| stat.length),
+fn candidates(manifest: &Manifest, places: &Places) -> PieceSet {
+    let length = |(nth, entry): (EntryIndex, &Entry)| match &entry.path {
+        Some(_) => places.at(nth).map_or(0, |stat| stat.length),
         None => entry.length,
     };
-    let lengths: Vec<u64> = manifest.entries.iter().zip(there).map(length).collect();
+    let lengths: Vec<u64> = manifest.entries.iter().enumerate().map(length).collect();
     let mut candidates = PieceSet::none(manifest.pieces.len());
     (0..manifest.pieces.len())
         .filter(|&piece| manifest.spans(piece).all(|s| s.offset + s.length <= lengths[s.entry]))

@@ -12,6 +12,7 @@ use super::baseline::Installed;
 use super::complete::Staged;
 use super::fs::{FsError, Kind, Root, Stat};
 use super::layout::{JOURNAL, TRASH};
+use super::numbered::Numbered;
 use super::plan::Plan;
 use super::record::{self, Loaded};
 use crate::model::path::{RelPath, ancestors, with_ancestors};
@@ -69,7 +70,7 @@ pub enum Step {
     /// there goes to the trash.
     Link { path: RelPath, from: RelPath, kept: u32, looks: Installed, was: Option<Stat>, to: u32 },
     /// Puts new content in place; what stood there goes to the trash.
-    Put { path: RelPath, from: String, looks: Installed, was: Option<Stat>, to: u32 },
+    Put { path: RelPath, from: Numbered, looks: Installed, was: Option<Stat>, to: u32 },
 }
 
 impl Step {
@@ -137,7 +138,7 @@ pub fn steps_of(plan: &Plan, staged: &Staged) -> Vec<Step> {
     }));
     steps.extend(staged.files.iter().map(|(path, file)| Step::Put {
         path: path.clone(),
-        from: [&staged.folder, "/", &file.entry.to_string()].concat(),
+        from: Numbered::new(&staged.folder, file.entry),
         looks: file.looks,
         was: file.replaces,
         to: next(),

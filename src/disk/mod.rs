@@ -13,6 +13,8 @@ pub mod hash;
 pub mod inventory;
 pub mod journal;
 pub mod layout;
+pub mod names;
+pub mod numbered;
 pub mod pace;
 pub mod plan;
 pub mod record;

@@ -3,14 +3,14 @@
 //! A plan says what would be done to which file and which pieces are needed for it. Making one reads
 //! nothing and changes nothing; the same values give the same plan.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sha2::{Digest, Sha256};
 
 use super::baseline::{Baseline, Installed};
 use super::fs::{Kind, Stat};
 use super::inventory::{Inventory, Scan};
+use super::names::{Names, Places};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet, hex};
 use crate::model::pack::Policy;
@@ -105,11 +105,10 @@ pub fn plan(given: Given<'_>) -> Plan {
     let found = scan.elsewhere.of.keys().filter(|piece| missing.contains(**piece));
     found.for_each(|&piece| elsewhere.insert(piece));
     let (actions, unchanged) = actions(given, &edits, &wanted);
-    let names = Names::of(manifest, &scan.inventory);
-    let gone = gone(baseline, &names);
+    let gone = gone(given);
     let (remove, let_go) = dropped(&scan.inventory, &gone);
     let folders = folders(manifest);
-    let obstacles = obstacles(&scan.inventory, &names, &folders, &remove);
+    let obstacles = obstacles(scan, &folders, &remove);
     let displaced = displaced(given, &actions, &obstacles);
     let moves = moves(given, &actions, &remove);
     let bytes =
@@ -127,10 +126,10 @@ pub fn plan(given: Given<'_>) -> Plan {
     let new_bytes = new_content.max(wanted_bytes).saturating_sub(staged_bytes);
     Plan {
         guard: guard(given, gone.len(), remove.len(), &displaced),
-        extras: extras_but(&scan.inventory, &names, policy, |path| {
-            let goes = remove.contains_key(path) || let_go.contains_key(path);
-            goes || with_ancestors(path).any(|path| obstacles.contains_key(path))
-        }),
+        extras: extras(&scan.places, policy)
+            .filter(|(path, _)| !remove.contains_key(&path[..]) && !let_go.contains_key(&path[..]))
+            .filter(|(path, _)| !with_ancestors(path).any(|path| obstacles.contains_key(path)))
+            .collect(),
         download_bytes: bytes(&missing) - bytes(&elsewhere),
         disk_bytes: if new_bytes == 0 { 0 } else { new_bytes + SPARE_ROOM },
         installed: baseline.map(|b| b.release.clone()),
@@ -148,31 +147,6 @@ pub fn plan(given: Given<'_>) -> Plan {
         wanted,
         missing,
         elsewhere,
-    }
-}
-
-/// The names of a release, as this folder tells names apart.
-struct Names<'a> {
-    /// Each by its key.
-    files: HashMap<Cow<'a, str>, &'a str>,
-    inventory: &'a Inventory,
-}
-
-impl<'a> Names<'a> {
-    fn of(manifest: &'a Manifest, inventory: &'a Inventory) -> Self {
-        let mut files = HashMap::with_capacity(manifest.entries.len());
-        let paths = manifest.files().map(|(_, path, _)| path.as_str());
-        files.extend(paths.map(|path| (inventory.key(path), path)));
-        Self { files, inventory }
-    }
-
-    fn contains(&self, path: &str) -> bool {
-        self.files.contains_key(&self.inventory.key(path))
-    }
-
-    /// Whether one is written just so.
-    fn has(&self, path: &str) -> bool {
-        self.files.get(&self.inventory.key(path)).is_some_and(|name| *name == path)
     }
 }
 
@@ -319,9 +293,14 @@ fn is_edited(given: Given<'_>, entry: EntryIndex, stat: Stat) -> bool {
 type Gone<'a> = Vec<(&'a RelPath, Installed)>;
 
 /// Files of the installed release that the new one does not have.
-fn gone<'a>(baseline: Option<&'a Baseline>, names: &Names) -> Gone<'a> {
-    let installed = baseline.iter().flat_map(|baseline| &baseline.files);
-    let gone = installed.filter(|(path, _)| !names.contains(path.as_str()));
+fn gone(given: Given<'_>) -> Gone<'_> {
+    let Given { release, manifest, scan, baseline, .. } = given;
+    let Some(baseline) = baseline.filter(|baseline| baseline.release.digest != release.digest)
+    else {
+        return Gone::new();
+    };
+    let names = Names::of(manifest, &scan.inventory);
+    let gone = baseline.files.iter().filter(|(path, _)| !names.contains(path.as_str()));
     gone.map(|(path, installed)| (path, *installed)).collect()
 }
 
@@ -361,18 +340,17 @@ fn moves(
 
 /// What stands where the release has something of another kind.
 fn obstacles(
-    inventory: &Inventory,
-    names: &Names,
+    scan: &Scan,
     folders: &HashSet<&str>,
     remove: &BTreeMap<RelPath, Stat>,
 ) -> BTreeMap<String, Kind> {
-    let dirs = inventory.dirs.iter().map(|dir| (dir.as_str(), Kind::Dir));
-    let others = inventory.others.iter().map(|(path, other)| (path.as_str(), other.stat.kind));
-    let for_files = dirs.chain(others.clone()).filter(|(path, _)| names.has(path));
+    let inventory = &scan.inventory;
     let is_file = |dir: &str| inventory.find(dir).is_some() && !remove.contains_key(dir);
     let files = folders.iter().filter(|dir| is_file(dir)).map(|dir| (*dir, Kind::File));
+    let others = inventory.others.iter().map(|(path, other)| (path.as_str(), other.stat.kind));
     let for_folders = others.filter(|(path, _)| folders.contains(path)).chain(files);
-    for_files.chain(for_folders).map(|(path, kind)| (path.to_owned(), kind)).collect()
+    let for_folders = for_folders.map(|(path, kind)| (path.to_owned(), kind));
+    scan.places.obstacles.clone().into_iter().chain(for_folders).collect()
 }
 
 /// Pack files that were edited or never were ours, and what stands where the release has something else.
@@ -413,31 +391,9 @@ fn link_in_the_way(path: &str) -> Fault {
 }
 
 /// What no release names and the user does not ignore.
-pub fn extras_of(
-    manifest: &Manifest,
-    inventory: &Inventory,
-    policy: &Policy,
-) -> BTreeMap<String, Stat> {
-    extras_but(inventory, &Names::of(manifest, inventory), policy, |_| false)
-}
-
-fn extras_but(
-    inventory: &Inventory,
-    names: &Names,
-    policy: &Policy,
-    but: impl Fn(&str) -> bool,
-) -> BTreeMap<String, Stat> {
-    let files = inventory.files.iter().map(|(path, stat)| (path.as_str(), *stat));
-    let others = inventory
-        .others
-        .iter()
-        .filter(|(_, other)| other.can_be_named && other.stat.kind != Kind::Other)
-        .map(|(path, other)| (path.as_str(), other.stat));
-    files
-        .chain(others)
-        .filter(|(path, _)| !names.contains(path) && !policy.spares(path) && !but(path))
-        .map(|(path, stat)| (path.to_owned(), stat))
-        .collect()
+pub fn extras(places: &Places, policy: &Policy) -> impl Iterator<Item = (String, Stat)> {
+    let extras = places.unnamed.iter().filter(|(path, _)| !policy.spares(path));
+    extras.map(|(path, stat)| (path.clone(), *stat))
 }
 
 /// Why a person must approve: the release removes too much, or is another pack altogether.

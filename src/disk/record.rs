@@ -3,11 +3,14 @@
 //! A record is one line of header with the SHA-256 of what follows, then JSON. A record that does not
 //! fit its header is never used: it is kept beside as `*.bad` and the caller starts without it.
 
-use std::io::{self, Write};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, BufReader, Read, Write};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::fs::{FsError, Root};
@@ -16,6 +19,8 @@ use crate::model::manifest::hex;
 /// Far above a baseline of a million files.
 const MAX_BYTES: u64 = 512 << 20;
 const MAGIC: &str = "modsync-record 1 sha256=";
+/// Bytes of the header, its end of line included.
+const HEADER: u64 = MAGIC.len() as u64 + 64 + 1;
 
 /// What a record's file held.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +46,19 @@ pub fn peek<T: DeserializeOwned>(
     path: impl AsRef<Path>,
 ) -> Result<Option<T>, FsError> {
     Ok(root.read(path, MAX_BYTES)?.and_then(|bytes| decode(&bytes)))
+}
+
+/// The same for what is little of a large record, which need not fit into memory.
+pub fn peek_part<T: DeserializeOwned>(
+    root: &Root,
+    path: impl AsRef<Path>,
+) -> Result<Option<T>, FsError> {
+    let path = path.as_ref();
+    if root.stat(path)?.is_none() {
+        return Ok(None);
+    }
+    let part = decode_part(root.open_file(path)?.take(MAX_BYTES));
+    part.map_err(|source| FsError { verb: "read", path: root.path().join(path), source })
 }
 
 /// Reads a record; a damaged one is moved aside.
@@ -76,9 +94,9 @@ pub fn save<T: Serialize>(root: &Root, path: impl AsRef<Path>, value: &T) -> Res
     })
 }
 
-/// Hashes what is written.
+/// Hashes what is written, or read from what lies below.
 #[derive(Default)]
-struct Hashed(Sha256);
+struct Hashed<R = ()>(Sha256, R);
 
 impl Write for Hashed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -89,6 +107,51 @@ impl Write for Hashed {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Reads a map that was written in order, and is made soonest all at once.
+pub fn in_order<'de, D, K, V>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+    V: Deserialize<'de>,
+{
+    struct Pairs<K, V>(PhantomData<(K, V)>);
+
+    impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Visitor<'de> for Pairs<K, V> {
+        type Value = BTreeMap<K, V>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let pairs = std::iter::from_fn(|| map.next_entry().transpose());
+            Ok(pairs.collect::<Result<Vec<_>, _>>()?.into_iter().collect())
+        }
+    }
+
+    deserializer.deserialize_map(Pairs(PhantomData))
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let size = self.1.read(buf)?;
+        self.0.update(&buf[..size]);
+        Ok(size)
+    }
+}
+
+fn decode_part<T: DeserializeOwned>(mut file: impl Read) -> io::Result<Option<T>> {
+    let mut header = Vec::new();
+    (&mut file).take(HEADER).read_to_end(&mut header)?;
+    let mut body = BufReader::with_capacity(1 << 16, Hashed(Sha256::new(), file));
+    let value = match serde_json::from_reader(&mut body) {
+        Err(error) if error.is_io() => return Err(error.into()),
+        value => value.ok(),
+    };
+    let digest = hex(&body.into_inner().0.finalize());
+    Ok(value.filter(|_| header == format!("{MAGIC}{digest}\n").as_bytes()))
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
@@ -104,6 +167,34 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_record_is_read_when_all_of_it_is_right() {
+        #[derive(Debug, PartialEq, Eq, Deserialize)]
+        struct Part {
+            id: u32,
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        assert_eq!(peek_part::<Part>(&root, "r").unwrap(), None);
+        let all = BTreeMap::from([("id", vec![7]), ("rest", (0..99_999).collect())]);
+        save(&root, "r", &all).unwrap();
+        assert_eq!(peek_part::<Part>(&root, "r").unwrap(), None);
+        save(&root, "r", &serde_json::json!({ "id": 7, "rest": all["rest"] })).unwrap();
+        assert_eq!(peek_part(&root, "r").unwrap(), Some(Part { id: 7 }));
+
+        let bytes = std::fs::read(dir.path().join("r")).unwrap();
+        for at in [0, MAGIC.len(), MAGIC.len() + 64, bytes.len() / 2, bytes.len() - 1] {
+            for bit in [1, 0x80] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= bit;
+                std::fs::write(dir.path().join("r"), &damaged).unwrap();
+                assert_eq!(peek_part::<Part>(&root, "r").unwrap(), None, "byte {at}");
+            }
+        }
+        std::fs::write(dir.path().join("r"), &bytes[..bytes.len() / 2]).unwrap();
+        assert_eq!(peek_part::<Part>(&root, "r").unwrap(), None);
+    }
 
     #[test]
     fn a_record_comes_back_and_a_damaged_one_is_kept_beside() {

@@ -3,10 +3,12 @@
 //! It asks what stands where and changes nothing; `apply` carries the steps out.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::baseline::{Baseline, Installed};
 use super::fs::{FsError, Stat};
 use super::journal::{Journal, Step, make_dirs, numbers, prunes};
+use super::numbered::Numbered;
 use crate::model::path::RelPath;
 
 /// What a rollback is made from.
@@ -26,6 +28,7 @@ pub struct Given<'a> {
 /// The steps, and the baseline that holds after them. `None` when the trash no longer has all files.
 pub fn rollback(given: &Given<'_>) -> Result<Option<(Vec<Step>, Baseline)>, FsError> {
     let mut next = numbers();
+    let trash: Arc<str> = given.done.folder().into();
     // A folder that a release has there by now is no edit.
     let stays = |path: &RelPath, now: Option<Stat>| {
         now.is_some_and(|stat| stat.is_file() && (given.stays)(path, stat))
@@ -56,9 +59,9 @@ pub fn rollback(given: &Given<'_>) -> Result<Option<(Vec<Step>, Baseline)>, FsEr
                 if stays(path, now) {
                     continue;
                 }
-                let from = given.done.kept(*to);
+                let from = Numbered::new(&trash, *to as usize);
                 let is_remove = matches!(step, Step::Remove { .. });
-                match (given.look)(&from)? {
+                match (given.look)(&from.to_string())? {
                     // It got a second name, and somebody changed it under that one.
                     Some(kept) if matches!(step, Step::Remove { was, .. } if !was.looks_like(kept)) =>
                     {

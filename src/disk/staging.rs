@@ -146,6 +146,13 @@ impl Staging {
         sealed.map_err(|e| self.error("sync", entry, e))
     }
 
+    /// Has memory forget what it holds of an entry, as far as the disk has it or failed to take it.
+    pub(super) fn forget(&self, entry: EntryIndex) {
+        if let Ok(file) = self.find(entry) {
+            Root::forget(&file);
+        }
+    }
+
     /// How all files look.
     pub(super) fn list(&self) -> Result<BTreeMap<EntryIndex, Stat>, FsError> {
         let names = self.place.list("")?.into_iter();

@@ -153,7 +153,7 @@ pub fn baseline_of(root: &Root, id: &str) -> Result<Option<Baseline>, FsError> {
 
 /// The same for what needs none of the files.
 pub fn baseline_head_of(root: &Root, id: &str) -> Result<Option<BaselineHead>, FsError> {
-    record::peek(root, format!("{TRASH}/{id}/baseline"))
+    record::peek_part(root, format!("{TRASH}/{id}/baseline"))
 }
 
 /// Keeps the present baseline with the entry of the change that will replace it.
@@ -214,11 +214,12 @@ struct Head {
     when: SystemTime,
 }
 
-/// The same of all entries, the oldest first. One record at a time is in memory: each may name very many files.
+/// The same of all entries, the oldest first. One record at a time is in memory, if its entry still has files: each may
+/// name very many.
 fn sizes(root: &Root) -> Result<Vec<Size>, FsError> {
     let mut sizes = Vec::new();
     for id in ids(root)? {
-        let head: Option<Head> = record::peek(root, format!("{TRASH}/{id}/record"))?;
+        let head: Option<Head> = record::peek_part(root, format!("{TRASH}/{id}/record"))?;
         if let Some(Head { when, .. }) = head.filter(|head| head.id == id) {
             let bytes = size(root, &id)?;
             sizes.push(Size { when, id, bytes });

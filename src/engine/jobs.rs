@@ -25,6 +25,7 @@ use crate::disk::fs::Root;
 use crate::disk::layout;
 use crate::disk::pace::Pace;
 use crate::disk::verify::Cancel;
+use crate::heap;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{InfoHash, Manifest};
 use crate::model::pack::PackConfig;
@@ -70,6 +71,13 @@ impl Context {
 
 /// Does a job. Where the folder has another release than we knew of, that is all it brings.
 pub async fn run(job: Job, context: Context) -> Result<Outcome, Fault> {
+    let done = carry_out(job, context).await;
+    // The next one may be long in coming.
+    heap::give_back();
+    done
+}
+
+async fn carry_out(job: Job, context: Context) -> Result<Outcome, Fault> {
     match job {
         Job::Check { full } => check::check(&context, full).await,
         Job::Fetch(planned) => fetch::fetch(&context, planned).await,

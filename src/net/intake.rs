@@ -189,7 +189,8 @@ impl Way {
     }
 }
 
-/// Nobody keeps padding, so nobody could find such a piece right again, or give it to others.
+/// Nobody keeps padding, so nobody could find such a piece right again, or give it to others. (One that is written as it
+/// comes is not found right to begin with.)
 fn odd_padding() -> Fault {
     Fault::new(
         FaultKind::BadMetainfo,

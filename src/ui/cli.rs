@@ -55,7 +55,7 @@ pub enum Exit {
 
 /// Runs the program with its arguments.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
-    super::platform::share_heap();
+    crate::heap::share();
     let arguments: Vec<OsString> = arguments.collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,

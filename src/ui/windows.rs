@@ -9,9 +9,6 @@ pub(super) fn reader_is_gone() -> bool {
     false
 }
 
-/// All threads share one heap already.
-pub(super) fn share_heap() {}
-
 /// Waits for the console's window to be closed, for the end of the session, or for Ctrl-Break.
 pub(super) async fn termination() {
     let (Ok(mut interrupt), Ok(mut close), Ok(mut logoff), Ok(mut shutdown)) =

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::fs::{Advice, fadvise};
 use walkdir::WalkDir;
 
 use crate::Options;
@@ -21,8 +20,14 @@ pub fn run(options: Options) {
     let mut table =
         Table::new(["", "program", "wall", "from the first byte", "CPU", "peak memory"]);
     let shapes = [Shape::mixed(short, 1 << 30), Shape::one(short, 1 << 30), Shape::small(short)];
+    // Nothing is deleted before all is measured: for minutes ext4 searches long for what to use in place of very many
+    // files that were just deleted, and the next one would pay for it.
+    let mut worlds = Vec::new();
     for shape in shapes.into_iter().take(if short { 1 } else { 3 }) {
-        for (name, result) in of_shape(shape, &clients, if short { 1 } else { 3 }) {
+        let world = World::new();
+        let results = of_shape(shape, &world, &clients, if short { 1 } else { 3 });
+        worlds.push(world);
+        for (name, result) in results {
             let who = format!("{name}, {},", shape.name);
             let mut cell = |show| table.cell(&who, &result, show);
             let cells = [
@@ -37,16 +42,20 @@ pub fn run(options: Options) {
     table.print(options);
 }
 
-fn of_shape(shape: Shape, clients: &[Box<dyn Client>], rounds: usize) -> Vec<Measured> {
-    let world = World::new();
+fn of_shape(
+    shape: Shape,
+    world: &World,
+    clients: &[Box<dyn Client>],
+    rounds: usize,
+) -> Vec<Measured> {
     let release = shape.write(&world.at("seeds"));
     world.origin.publish(release.torrent.clone());
-    let source = Source::start(&world, &release, None);
+    let source = Source::start(world, &release, None);
     let torrent = world.at("fetched.torrent");
     fs::write(&torrent, &release.torrent).unwrap();
     let folder = world.at("player");
     let fetch = |command: &dyn Fn() -> Command| {
-        put_aside(&world, &["player", "state"]);
+        put_aside(world, &["player", "state"]);
         let cost = from(&source, command)?;
         assert_eq!(bytes_in(&folder), release.bytes, "not all of it came");
         Ok(cost)
@@ -58,7 +67,10 @@ fn of_shape(shape: Shape, clients: &[Box<dyn Client>], rounds: usize) -> Vec<Mea
         let theirs = || fetch(&|| client.fetch(&torrent, &folder, &source));
         runs.push((client.name(), Box::new(theirs)));
     }
-    compare(shape.name, rounds, &runs)
+    let measured = compare(shape.name, rounds, &runs);
+    drop((runs, source));
+    empty(&world.at(""));
+    measured
 }
 
 /// What a command costs that fetches from there.
@@ -68,8 +80,7 @@ pub fn from(source: &Source, command: &dyn Fn() -> Command) -> Result<Cost, Stri
     run_from(command(), || source.sent() > before)
 }
 
-/// Makes empty folders in place of these. Nothing is deleted yet: for minutes ext4 searches long for what to use in
-/// place of very many files that were just deleted, and the next one would pay for it.
+/// Makes empty folders in place of these, and empties the files in them.
 fn put_aside(world: &World, folders: &[&str]) {
     let aside = tempfile::tempdir_in(world.at("")).unwrap().keep();
     for folder in folders {
@@ -79,16 +90,15 @@ fn put_aside(world: &World, folders: &[&str]) {
         }
         fs::create_dir_all(place).unwrap();
     }
+    empty(&aside);
     settle();
-    forget(&aside);
 }
 
-/// Gives back the memory in which these files are held, as deleting them would.
-fn forget(folder: &Path) {
+/// Gives back the memory and the disk that these files take, as deleting them would.
+fn empty(folder: &Path) {
     let files = WalkDir::new(folder).into_iter().map(Result::unwrap);
     for file in files.filter(|entry| entry.file_type().is_file()) {
-        let file = fs::File::open(file.path()).unwrap();
-        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        fs::File::create(file.path()).unwrap();
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //!     cd tests/fuzz && cargo +nightly fuzz run --fuzz-dir . metainfo
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path};
 
@@ -43,20 +44,25 @@ pub fn journal(bytes: &[u8]) {
     let Ok(found) = serde_json::from_slice::<Journal>(bytes) else { return };
     let place = tempfile::tempdir().unwrap();
     let (pack, outside) = (place.path().join("pack"), place.path().join("outside"));
-    fs::create_dir_all(pack.join(OWN_FOLDER)).unwrap();
-    fs::create_dir_all(&outside).unwrap();
-    for file in ["outside/a", "pack/a", "pack/b"] {
+    for folder in [pack.join(OWN_FOLDER), pack.join("d"), outside.clone()] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    for file in ["outside/7", "outside/a", "pack/a", "pack/b", "pack/d/7"] {
         fs::write(place.path().join(file), file).unwrap();
     }
     let root = Root::open(&pack).unwrap();
     if journal::save(&root, &found).is_ok() {
         let _ = recover(&root, &Cancel::default(), &|_| {});
     }
-    let names =
-        |folder| fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
-    assert_eq!(names(outside.clone()), ["a"]);
+    let names = |folder| {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        names.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(names(outside.clone()), ["7", "a"].map(Into::into).into());
     assert_eq!(names(place.path().to_owned()).len(), 2);
-    assert_eq!(fs::read_to_string(outside.join("a")).unwrap(), "outside/a");
+    for file in ["outside/7", "outside/a"] {
+        assert_eq!(fs::read_to_string(place.path().join(file)).unwrap(), file);
+    }
 }
 
 /// A baseline names nothing outside.

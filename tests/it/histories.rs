@@ -22,7 +22,8 @@ use modsync::disk::fs::faults::{Failure, Faults};
 use modsync::disk::inventory::{list, scan};
 use modsync::disk::journal::{Journal, Reason, steps_of, steps_of_clean};
 use modsync::disk::layout;
-use modsync::disk::plan::{Given, extras_of, plan};
+use modsync::disk::names::Names;
+use modsync::disk::plan::{Given, extras, plan};
 use modsync::disk::rollback::{self, rollback};
 use modsync::disk::staging::Staging;
 use modsync::disk::trash;
@@ -423,7 +424,7 @@ fn clean(root: Root, release: &Files, number: u8, policy: &Policy) -> Result<(),
     recover(&root, &cancel, &|_| {})?;
     let manifest = metainfo::parse(&torrent(release)).unwrap();
     let inventory = list(&root, &cancel).map_err(Fault::from)?;
-    let extras = extras_of(&manifest, &inventory, policy);
+    let extras = extras(&Names::of(&manifest, &inventory).places(), policy).collect();
     let of = Some(release_of(&manifest, number));
     let journal = Journal {
         id: trash::new_id(&root, SystemTime::now())?,

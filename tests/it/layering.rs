@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["origin"],
     &["disk"],
     &["net"],
-    &["config", "paths", "logging", "publish"],
+    &["config", "heap", "paths", "logging", "publish"],
     &["engine"],
     &["control"],
     &["demo"],

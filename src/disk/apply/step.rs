@@ -87,6 +87,7 @@ impl Steps<'_> {
                 }
             }
             Step::Put { path, from, looks, was, to } => {
+                let from = &from.to_string();
                 if was.is_none() && self.put_new(path.as_ref(), from)? {
                     return Ok(());
                 }
@@ -112,6 +113,7 @@ impl Steps<'_> {
             }
             Step::Clear { path, to, .. } => self.put_back(&journal.kept(*to), Path::new(path))?,
             Step::Put { path, from, looks, was, to } => {
+                let from = &from.to_string();
                 let is_new = |at: &Path| -> Result<bool, FsError> {
                     Ok(root.stat(at)?.is_some_and(|stat| looks.looks_like(stat)))
                 };

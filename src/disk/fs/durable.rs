@@ -12,6 +12,11 @@ impl Root {
         platform::begin_sync(file, offset, length);
     }
 
+    /// Has memory forget what it holds of a file, where the system can do that: it is read from the disk again.
+    pub(in crate::disk) fn forget(file: &File) {
+        platform::forget(file);
+    }
+
     /// Makes the content of an open file of the folder durable.
     pub(in crate::disk) fn sync_file(&self, file: &File) -> io::Result<()> {
         self.strike_at_write(|| {})?;

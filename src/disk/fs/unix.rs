@@ -242,6 +242,16 @@ pub(super) fn sync_disk(_: &Disk) -> io::Result<bool> {
     Ok(false)
 }
 
+/// <https://man7.org/linux/man-pages/man2/posix_fadvise.2.html>
+#[cfg(target_os = "linux")]
+pub(super) fn forget(file: &File) {
+    // Where it fails, the system keeps what it likes.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn forget(_: &File) {}
+
 /// Has the disk begin to write what was just written, instead of all of it at the end: who waits for that waits less
 /// (<https://man7.org/linux/man-pages/man2/sync_file_range.2.html>).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

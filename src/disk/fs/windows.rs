@@ -108,6 +108,9 @@ pub(super) fn write_straight(file: &File, buf: &[u8], offset: u64) -> io::Result
 /// Windows begins by itself soon enough.
 pub(super) fn begin_sync(_: &File, _: u64, _: usize) {}
 
+/// Windows has no such wish.
+pub(super) fn forget(_: &File) {}
+
 /// A disk is synced as a whole by administrators only.
 #[derive(Debug)]
 pub(super) struct Disk;

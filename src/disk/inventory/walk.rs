@@ -1,9 +1,8 @@
 //! [`list`]: walks a folder, one level after the other, and looks into several folders at once.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::{Inventory, Other, ScanError};
 use crate::disk::fs::{FsError, Kind, Root, Stat};
@@ -16,12 +15,28 @@ use crate::model::path::{RelPath, fold};
 /// Lists the folder.
 pub fn list(root: &Root, cancel: &Cancel) -> Result<Inventory, ScanError> {
     let mut inventory = Inventory::default();
+    // A map is made soonest of what is nearly in order.
+    let mut files = Vec::new();
     let mut level = vec![String::new()];
     let pace = root.pace();
     while !level.is_empty() {
-        level = look_into_all(root, &level, &mut inventory, pace, cancel)?;
-        inventory.dirs.extend(level.iter().cloned());
+        let listed = look_into_all(root, &level, pace, cancel)?;
+        let mut inside = Vec::new();
+        for (dir, listed) in level.iter().zip(listed) {
+            match listed {
+                Some(listed) => {
+                    files.extend(listed.files);
+                    inventory.others.extend(listed.others);
+                    inside.extend(listed.dirs);
+                }
+                None => drop(inventory.closed.insert(dir.clone())),
+            }
+        }
+        inside.sort_unstable();
+        inventory.dirs.extend(inside.iter().cloned());
+        level = inside;
     }
+    inventory.files = files.into_iter().collect();
     let ignores_case = root.ignores_case(OWN_FOLDER)
         || inventory.files.keys().next().is_some_and(|path| root.ignores_case(path.as_str()));
     if ignores_case {
@@ -31,17 +46,17 @@ pub fn list(root: &Root, cancel: &Cancel) -> Result<Inventory, ScanError> {
     Ok(inventory)
 }
 
-/// Adds what lies in folders to an inventory, but for the folders in them: it returns these.
+/// What lies in each of these folders, in their order: `None` for one that may not be looked into. Of several failures
+/// it is the first, whoever was faster: no folder is looked into before those that stand before it.
 fn look_into_all(
     root: &Root,
     dirs: &[String],
-    inventory: &mut Inventory,
     (threads, pace): (usize, Pace),
     cancel: &Cancel,
-) -> Result<Vec<String>, ScanError> {
+) -> Result<Vec<Option<Listed>>, ScanError> {
     let next = AtomicUsize::new(0);
-    let found = Mutex::new(Found { inventory, dirs: Vec::new(), failures: BTreeMap::new() });
     let work = || {
+        let mut found = Vec::new();
         while !cancel.is_cancelled() {
             let nth = next.fetch_add(1, Ordering::Relaxed);
             let Some(dir) = dirs.get(nth) else { break };
@@ -49,54 +64,27 @@ fn look_into_all(
             if listed.is_err() {
                 next.store(dirs.len(), Ordering::Relaxed);
             }
-            found.lock().unwrap_or_else(PoisonError::into_inner).add(nth, dir, listed);
+            found.push((nth, listed));
         }
+        found
     };
-    std::thread::scope(|scope| {
+    let mut found = std::thread::scope(|scope| {
         // Who has stepped back cannot step forward again: the calling thread waits.
-        for _ in 0..threads.min(dirs.len()) {
-            scope.spawn(|| {
-                pace.take();
-                work();
-            });
-        }
+        let work = || {
+            pace.take();
+            work()
+        };
+        let threads: Vec<_> = (0..threads.min(dirs.len())).map(|_| scope.spawn(work)).collect();
+        let found = threads.into_iter().map(|thread| thread.join());
+        found
+            .flat_map(|found| found.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect::<Vec<_>>()
     });
     if cancel.is_cancelled() {
         return Err(Cancelled.into());
     }
-    found.into_inner().unwrap_or_else(PoisonError::into_inner).dirs()
-}
-
-/// What several threads have found in one level.
-struct Found<'a> {
-    inventory: &'a mut Inventory,
-    dirs: Vec<String>,
-    /// By the number of the folder.
-    failures: BTreeMap<usize, FsError>,
-}
-
-impl Found<'_> {
-    fn add(&mut self, nth: usize, dir: &str, listed: Result<Option<Listed>, FsError>) {
-        match listed {
-            Ok(Some(Listed { files, others, dirs, .. })) => {
-                self.inventory.files.extend(files);
-                self.inventory.others.extend(others);
-                self.dirs.extend(dirs);
-            }
-            Ok(None) => drop(self.inventory.closed.insert(dir.to_owned())),
-            Err(error) => drop(self.failures.insert(nth, error)),
-        }
-    }
-
-    /// The folders, in an order that does not depend on who was faster; or the first failure, of which that is just as
-    /// true: no folder is looked into before those that stand before it.
-    fn dirs(mut self) -> Result<Vec<String>, ScanError> {
-        if let Some((_, error)) = self.failures.pop_first() {
-            return Err(error.into());
-        }
-        self.dirs.sort_unstable();
-        Ok(self.dirs)
-    }
+    found.sort_unstable_by_key(|(nth, _)| *nth);
+    Ok(found.into_iter().map(|(_, listed)| listed).collect::<Result<_, _>>()?)
 }
 
 /// What lies directly in one folder.
@@ -113,7 +101,9 @@ struct Listed {
 /// `None`: it may not be looked into.
 fn look_into(root: &Root, dir: &str) -> Result<Option<Listed>, FsError> {
     let mut listed = Listed::of(dir);
-    match root.each(dir, &mut |name, stat| listed.add(name, stat)) {
+    let told = root.each(dir, &mut |name, stat| listed.add(name, stat));
+    listed.files.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    match told {
         // What may not be read is not ours to judge, as long as the release needs nothing of it.
         Err(e) if e.kind() == FaultKind::AccessDenied && !dir.is_empty() => Ok(None),
         told => told.map(|()| Some(listed)),

@@ -11,6 +11,7 @@ use crate::disk::fs::Root;
 use crate::disk::inventory;
 use crate::disk::journal::{self, Journal, Reason, Step};
 use crate::disk::layout::{self, LockedFolder, Marker};
+use crate::disk::names::Names;
 use crate::disk::plan::{self, Plan};
 use crate::disk::record::Loaded;
 use crate::disk::{apply, rollback, trash};
@@ -279,7 +280,8 @@ pub(super) fn clean(
     let manifest = read_torrent(&torrent_of(context, Some(&root), &release)?)?;
     root.set_pace(context.pace);
     let inventory = inventory::list(&root, &context.cancel)?;
-    let extras = plan::extras_of(&manifest, &inventory, &context.config.policy);
+    let places = Names::of(&manifest, &inventory).places();
+    let extras: BTreeMap<_, _> = plan::extras(&places, &context.config.policy).collect();
     let moved: Vec<_> = extras
         .iter()
         .map(|(path, stat)| FileLine { path: path.clone(), length: stat.length })

@@ -15,6 +15,7 @@ use crate::disk::plan::{self, Action, Given};
 use crate::disk::superseded::Superseded;
 use crate::disk::trust::Known;
 use crate::engine::job::{Look, Outcome, Planned};
+use crate::heap;
 use crate::model::fault::Fault;
 use crate::model::manifest::{Manifest, PieceSet};
 use crate::model::pack::PackConfig;
@@ -123,7 +124,12 @@ fn plan_for(
         baseline: baseline.as_ref(),
         policy: &context.config.policy,
     });
-    let elsewhere = scan.elsewhere;
+    let inventory::Scan { elsewhere, inventory, places, .. } = scan;
+    // Of a large pack this takes a while, and nobody need wait for it.
+    let _ = thread::Builder::new().spawn(move || {
+        drop((inventory, places, baseline));
+        heap::give_back();
+    });
     Ok(Planned { plan, manifest, torrent, elsewhere, arrived: Arc::default() })
 }
 
