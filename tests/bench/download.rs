@@ -26,6 +26,7 @@ pub fn run(options: Options) {
     for shape in shapes.into_iter().take(if short { 1 } else { 3 }) {
         let world = World::new();
         let results = of_shape(shape, &world, &clients, if short { 1 } else { 3 });
+        empty(&world.at(""));
         worlds.push(world);
         for (name, result) in results {
             let who = format!("{name}, {},", shape.name);
@@ -67,10 +68,7 @@ fn of_shape(
         let theirs = || fetch(&|| client.fetch(&torrent, &folder, &source));
         runs.push((client.name(), Box::new(theirs)));
     }
-    let measured = compare(shape.name, rounds, &runs);
-    drop((runs, source));
-    empty(&world.at(""));
-    measured
+    compare(shape.name, rounds, &runs)
 }
 
 /// What a command costs that fetches from there.
