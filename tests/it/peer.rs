@@ -105,7 +105,7 @@ impl Release {
     pub fn padded_with(byte: u8) -> (Self, Tree) {
         let tree = Tree::of(&[("a.pak", 5_000), ("b.pak", 100)]);
         let padding = vec![byte; PIECE - 5_000];
-        let (name, size) = (format!(".pad/{}", padding.len()), padding.len() as i64);
+        let (name, size) = (format!(".pad/{}", padding.len()), padding.len().cast_signed() as i64);
         let files = [("a.pak", &tree.0["a.pak"]), (&name, &padding), ("b.pak", &tree.0["b.pak"])];
         let content = files.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
         let list =

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use super::{Inventory, Other, ScanError};
 use crate::disk::fs::{FsError, Kind, Root, Stat};
@@ -75,7 +76,7 @@ fn look_into_all(
             work()
         };
         let threads: Vec<_> = (0..threads.min(dirs.len())).map(|_| scope.spawn(work)).collect();
-        let found = threads.into_iter().map(|thread| thread.join());
+        let found = threads.into_iter().map(ScopedJoinHandle::join);
         found
             .flat_map(|found| found.unwrap_or_else(|panic| resume_unwind(panic)))
             .collect::<Vec<_>>()
