@@ -12,6 +12,7 @@ use super::arrived::Arrived;
 use super::baseline::Installed;
 use super::content::{Live, Pool};
 use super::fs::{FsError, Stat, read_exact_at};
+use super::numbered::Numbered;
 use super::pace::Pace;
 use super::plan::{Action, Plan};
 use super::staging::Staging;
@@ -29,8 +30,6 @@ const MANY: usize = 256;
 /// New content, all of it verified and durable. Only this can be applied.
 #[derive(Debug)]
 pub struct Staged {
-    /// Where the new content lies, below the pack's folder.
-    pub folder: Arc<str>,
     /// By path, in the order they are put.
     pub files: BTreeMap<RelPath, StagedFile>,
     /// Files that need nothing but another name, by the new one.
@@ -42,8 +41,8 @@ pub struct Staged {
 /// One file ready to be put in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagedFile {
-    /// Its number names it there.
-    pub entry: EntryIndex,
+    /// Where it lies, below the pack's folder.
+    pub from: Numbered,
     pub looks: Installed,
     /// What the plan saw in its place.
     pub replaces: Option<Stat>,
@@ -115,15 +114,14 @@ pub fn complete(
         .zip(sealed)
         .filter_map(|((entry, replaces), looks)| {
             let path = manifest.entries[entry].path.clone()?;
-            Some((path, StagedFile { entry, looks, replaces }))
+            Some((path, StagedFile { from: staging.file(entry), looks, replaces }))
         })
         .collect();
     let unchanged = unchanged
         .into_iter()
         .filter_map(|(entry, stat)| Some((manifest.entries[entry].path.clone()?, stat)))
         .collect();
-    let folder = staging.folder.as_str().into();
-    Ok(Staged { folder, files, moved: completion.moved(renamed)?, unchanged })
+    Ok(Staged { files, moved: completion.moved(renamed)?, unchanged })
 }
 
 struct Completion<'a> {
@@ -290,7 +288,7 @@ impl Completion<'_> {
         }
         let one = |&entry| self.staging.seal(entry).map(Some);
         let looks = new.keys().map(one).collect::<Result<Vec<_>, _>>()?;
-        root.sync_dir(&self.staging.folder)?;
+        self.staging.seal_names()?;
         if is_trusted {
             // A file that is opened anew need not tell of what failed in it before.
             root.sync_disk()?;

@@ -158,18 +158,12 @@ impl Root {
 
     /// Opens a file for reading.
     pub fn open_file(&self, path: impl AsRef<Path>) -> Result<File> {
-        let path = path.as_ref();
-        let in_one_step = leads_down(path).then(|| platform::file_below(&self.dir, path));
-        let is_file = |file: &File| file.metadata().is_ok_and(|m| m.is_file());
-        match in_one_step.flatten().and_then(io::Result::ok).filter(is_file) {
-            Some(file) => Ok(file),
-            None => self.open_with(path, OpenOptions::new().read(true)),
-        }
+        self.open_for(path.as_ref(), Access::Read)
     }
 
     /// The same for reads at places in it alone, without a look at what it is: a folder or a pipe has no such places.
     pub fn open_to_read_at(&self, path: &RelPath) -> Result<File> {
-        match platform::file_below(&self.dir, Path::new(path.as_str())) {
+        match platform::file_below(&self.dir, Path::new(path.as_str()), Access::Read) {
             Some(Ok(file)) => Ok(file),
             Some(Err(_)) | None => self.open_file(path),
         }
@@ -177,7 +171,9 @@ impl Root {
 
     /// Opens a file for reading and writing at any place, making it when it is missing.
     pub fn open_sparse(&self, path: impl AsRef<Path>) -> Result<File> {
-        self.create_with(path.as_ref(), OpenOptions::new().read(true).write(true).create(true))
+        let path = path.as_ref();
+        self.strike().map_err(|e| self.error("create", path, e))?;
+        self.open_for(path, Access::Make)
     }
 
     /// Takes the kernel's lock on a file, which is made when it is missing. `None` when another has it.
@@ -193,7 +189,16 @@ impl Root {
 
     /// The same for a file that must be there.
     pub fn open_existing(&self, path: impl AsRef<Path>) -> Result<File> {
-        self.open_with(path.as_ref(), OpenOptions::new().read(true).write(true))
+        self.open_for(path.as_ref(), Access::Change)
+    }
+
+    fn open_for(&self, path: &Path, access: Access) -> Result<File> {
+        let in_one_step = leads_down(path).then(|| platform::file_below(&self.dir, path, access));
+        let is_file = |file: &File| file.metadata().is_ok_and(|m| m.is_file());
+        match in_one_step.flatten().and_then(io::Result::ok).filter(is_file) {
+            Some(file) => Ok(file),
+            None => self.open_with(path, &mut access.options()),
+        }
     }
 
     fn create_with(&self, path: &Path, options: &mut OpenOptions) -> Result<File> {
@@ -280,6 +285,15 @@ impl Root {
     pub(super) fn write_straight(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.strike_at_write(|| drop(write_all_at(file, &bytes[..bytes.len() / 2], offset)))?;
         platform::write_straight(file, bytes, offset)
+    }
+
+    /// Makes a folder where none is. It is for the caller to make it durable.
+    pub fn create_dir(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        match self.change(path, |dir, name| dir.create_dir(name)) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(self.error("create", path, e)),
+            _ => Ok(()),
+        }
     }
 
     /// Makes a folder and the folders it lies in; each new one is durable before it is used.
@@ -572,6 +586,23 @@ impl Write for Writing<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// What a file is opened for, at any place in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Change,
+    /// The same, and it is made when it is missing.
+    Make,
+}
+
+impl Access {
+    fn options(self) -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.read(true).write(self != Self::Read).create(self == Self::Make);
+        options
     }
 }
 

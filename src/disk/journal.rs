@@ -138,7 +138,7 @@ pub fn steps_of(plan: &Plan, staged: &Staged) -> Vec<Step> {
     }));
     steps.extend(staged.files.iter().map(|(path, file)| Step::Put {
         path: path.clone(),
-        from: Numbered::new(&staged.folder, file.entry),
+        from: file.from.clone(),
         looks: file.looks,
         was: file.replaces,
         to: next(),

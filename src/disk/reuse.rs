@@ -116,7 +116,7 @@ fn share(
     for entry in large.into_iter().filter(|entry| !begun.contains_key(entry)) {
         let Some(source) = recipes.whole(&staging.manifest, entry) else { continue };
         let Ok(file) = reader.open(source) else { continue };
-        if !staging.clone_whole(entry, &file) {
+        if !staging.clone_whole(entry, &file)? {
             break;
         }
         shared.insert(entry);

@@ -1,18 +1,20 @@
 //! The folder in which new content is completed: piece-addressed read and write.
 //!
-//! A fetched piece is written, whole, into one file per entry it touches, at the entry's own offset.
+//! A fetched piece is written, whole, into one file per entry it touches, at the entry's own offset. The files have
+//! numbers for names and lie on shelves: a file system makes and moves files the slower, the more lie in one folder.
 //! Nothing here needs a log of what has arrived: after a crash the pieces are hashed again. Whether
 //! the content is right is for `arrived` and `complete` to say.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use super::arrived::Written;
 use super::content::Pool;
-use super::fs::{FsError, Root, Stat, read_exact_at};
+use super::fs::{FsError, Kind, Root, Stat, read_exact_at};
 use super::layout;
+use super::numbered::Numbered;
 use super::pace::Pace;
 use super::verify::Content;
 use crate::model::manifest::{EntryIndex, Manifest};
@@ -20,12 +22,18 @@ use crate::model::manifest::{EntryIndex, Manifest};
 /// Bytes; what is smaller is left to the system, which writes much of it together.
 const SMALL: usize = 64 << 10;
 
+/// Files that lie on one shelf, which is a folder.
+const SHELF: usize = 1000;
+
 /// The folder in which the new content of one release is completed.
 #[derive(Debug)]
 pub struct Staging {
     pub(super) root: Arc<Root>,
     pub(super) manifest: Arc<Manifest>,
+    /// Below the pack's folder.
     pub(super) folder: String,
+    /// Below the pack's folder, in order.
+    shelves: Vec<Arc<str>>,
     /// The folder itself.
     place: Root,
     pool: Pool,
@@ -36,8 +44,7 @@ impl Staging {
     pub fn create(root: Arc<Root>, manifest: Arc<Manifest>) -> Result<Self, FsError> {
         let folder = layout::staging(manifest.info_hash);
         root.create_dir_all(&folder)?;
-        let place = root.below(&folder)?;
-        Ok(Self { root, manifest, folder, place, pool: Pool::default() })
+        Self::at(root, manifest, folder)
     }
 
     /// Opens the staging folder if there is one.
@@ -46,8 +53,14 @@ impl Staging {
         if root.stat(&folder)?.is_none() {
             return Ok(None);
         }
+        Self::at(root, manifest, folder).map(Some)
+    }
+
+    fn at(root: Arc<Root>, manifest: Arc<Manifest>, folder: String) -> Result<Self, FsError> {
         let place = root.below(&folder)?;
-        Ok(Some(Self { root, manifest, folder, place, pool: Pool::default() }))
+        let shelves = 0..manifest.entries.len().div_ceil(SHELF);
+        let shelves = shelves.map(|shelf| format!("{folder}/{shelf}").into()).collect();
+        Ok(Self { root, manifest, folder, shelves, place, pool: Pool::default() })
     }
 
     pub fn read_at(&self, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
@@ -96,8 +109,9 @@ impl Staging {
 
     /// Makes an entry of a file with all its bytes, and without a copy of them: whether that can be done. The entry
     /// has nothing yet.
-    pub(super) fn clone_whole(&self, entry: EntryIndex, from: &File) -> bool {
-        self.place.clone_file(from, entry.to_string())
+    pub(super) fn clone_whole(&self, entry: EntryIndex, from: &File) -> Result<bool, FsError> {
+        self.place.create_dir(shelf_of(entry))?;
+        Ok(self.place.clone_file(from, place_of(entry)))
     }
 
     /// Fills an entry with the bytes of a file around what has arrived of it in `parts`, and without a copy of them:
@@ -108,7 +122,9 @@ impl Staging {
         from: &File,
         parts: impl Iterator<Item = (u64, usize)>,
     ) -> Result<bool, FsError> {
-        let draft = format!("{entry}.draft");
+        let whole = place_of(entry);
+        let draft = format!("{whole}.draft");
+        self.place.create_dir(shelf_of(entry))?;
         self.place.remove_file_if_there(&draft)?;
         // A clone may be as read-only as its origin.
         let Some(file) = Some(&draft)
@@ -128,13 +144,19 @@ impl Staging {
         }
         drop(file);
         self.pool.forget(entry);
-        self.place.rename(&draft, entry.to_string())?;
+        self.place.rename(&draft, whole)?;
         Ok(true)
     }
 
     /// Where an entry's new content lies, below the pack's folder.
-    pub(super) fn file(&self, entry: EntryIndex) -> String {
-        format!("{}/{entry}", self.folder)
+    pub(super) fn file(&self, entry: EntryIndex) -> Numbered {
+        Numbered::new(&self.shelves[entry / SHELF], entry)
+    }
+
+    /// Takes a file of the pack's folder for an entry that has none.
+    pub(super) fn adopt(&self, entry: EntryIndex, from: &str) -> Result<(), FsError> {
+        self.place.create_dir(shelf_of(entry))?;
+        self.root.rename(from, self.file(entry).to_string())
     }
 
     /// Makes one file durable; how it looks.
@@ -153,10 +175,19 @@ impl Staging {
         }
     }
 
+    /// Makes the names of all files durable.
+    pub(super) fn seal_names(&self) -> Result<(), FsError> {
+        for shelf in shelves(&self.root, &self.folder)? {
+            self.place.sync_dir(shelf.to_string())?;
+        }
+        self.place.sync_dir("")
+    }
+
     /// How all files look.
     pub(super) fn list(&self) -> Result<BTreeMap<EntryIndex, Stat>, FsError> {
-        let names = self.place.list("")?.into_iter();
-        Ok(names.filter_map(|(name, stat)| Some((name.to_str()?.parse().ok()?, stat))).collect())
+        let mut looks = Vec::new();
+        each(&self.root, &self.folder, &mut |entry, stat| looks.push((entry, stat)))?;
+        Ok(looks.into_iter().collect())
     }
 
     fn open_to_write(&self, entry: EntryIndex, buf: &[u8]) -> io::Result<Arc<File>> {
@@ -169,12 +200,20 @@ impl Staging {
     }
 
     fn make(&self, entry: EntryIndex) -> io::Result<File> {
-        self.place.open_sparse(entry.to_string()).map_err(|e| e.source)
+        let place = place_of(entry);
+        let made = self.place.open_sparse(&place).or_else(|e| match e.source.kind() {
+            ErrorKind::NotFound => {
+                self.place.create_dir(shelf_of(entry))?;
+                self.place.open_sparse(&place)
+            }
+            _ => Err(e),
+        });
+        made.map_err(|e| e.source)
     }
 
     /// Opens for writing too, since the pool gives the handle to writers as well, but makes nothing.
     fn find(&self, entry: EntryIndex) -> io::Result<File> {
-        self.place.open_existing(entry.to_string()).map_err(|e| e.source)
+        self.place.open_existing(place_of(entry)).map_err(|e| e.source)
     }
 
     fn is_whole(&self, entry: EntryIndex, buf: &[u8]) -> bool {
@@ -187,7 +226,7 @@ impl Staging {
         entry: EntryIndex,
         source: io::Error,
     ) -> FsError {
-        FsError { verb, path: self.root.path().join(self.file(entry)), source }
+        FsError { verb, path: self.place.path().join(place_of(entry)), source }
     }
 }
 
@@ -199,4 +238,36 @@ impl Content for Staging {
     fn read(&self, _: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.read_at(entry, offset, buf)
     }
+}
+
+/// Tells of the files in the staging folder of a release: their entries, and how they look.
+pub(super) fn each(
+    root: &Root,
+    folder: &str,
+    found: &mut dyn FnMut(EntryIndex, Stat),
+) -> Result<(), FsError> {
+    for shelf in shelves(root, folder)? {
+        root.each(format!("{folder}/{shelf}"), &mut |name, stat| {
+            let entry = name.to_str().and_then(|name| name.parse().ok());
+            if let Some(entry) = entry.filter(|entry| entry / SHELF == shelf && stat.is_file()) {
+                found(entry, stat);
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// The shelves that a staging folder has.
+fn shelves(root: &Root, folder: &str) -> Result<Vec<usize>, FsError> {
+    let folders = root.list(folder)?.into_iter().filter(|(_, stat)| stat.kind == Kind::Dir);
+    Ok(folders.filter_map(|(name, _)| name.to_str()?.parse().ok()).collect())
+}
+
+fn shelf_of(entry: EntryIndex) -> String {
+    (entry / SHELF).to_string()
+}
+
+/// Where an entry's new content lies in the staging folder of its release.
+pub(super) fn place_of(entry: EntryIndex) -> String {
+    format!("{}/{entry}", entry / SHELF)
 }

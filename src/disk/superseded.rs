@@ -12,9 +12,9 @@ use super::content::Pool;
 use super::fs::{FsError, Root, read_exact_at};
 use super::layout;
 use super::pace::Pace;
-use super::staging::Staging;
+use super::staging::{self, Staging};
 use super::verify::Content;
-use crate::model::manifest::{EntryIndex, InfoHash, Manifest};
+use crate::model::manifest::{Entry, EntryIndex, InfoHash, Manifest};
 use crate::model::path::RelPath;
 use crate::origin::metainfo;
 
@@ -68,11 +68,8 @@ impl Superseded {
             return Ok(());
         }
         let found = Self::find(root, manifest, wanted)?;
-        let place = layout::staging(manifest.info_hash);
-        root.create_dir_all(&place)?;
-        for (entry, at) in &found.files {
-            root.rename(at, format!("{place}/{entry}"))?;
-        }
+        let staging = Staging::create(Arc::clone(root), Arc::clone(manifest))?;
+        found.files.iter().try_for_each(|(entry, at)| staging.adopt(*entry, at))?;
         folders.iter().try_for_each(|folder| root.remove_tree(folder))
     }
 }
@@ -110,11 +107,12 @@ fn staged(root: &Root, folder: &str) -> Result<BTreeMap<RelPath, (String, u64)>,
     let Some(manifest) = torrent.and_then(|bytes| metainfo::parse(&bytes).ok()) else {
         return Ok(BTreeMap::new());
     };
-    let names = root.list(folder)?.into_iter().filter(|(_, stat)| stat.is_file());
-    let files = names.filter_map(|(name, stat)| {
-        let name = name.to_str()?;
-        let entry = manifest.entries.get(name.parse::<EntryIndex>().ok()?)?;
-        Some((entry.path.clone()?, (format!("{folder}/{name}"), stat.length)))
-    });
-    Ok(files.collect())
+    let mut files = BTreeMap::new();
+    staging::each(root, folder, &mut |number, stat| {
+        if let Some(Entry { path: Some(path), .. }) = manifest.entries.get(number) {
+            let at = format!("{folder}/{}", staging::place_of(number));
+            files.insert(path.clone(), (at, stat.length));
+        }
+    })?;
+    Ok(files)
 }

@@ -54,7 +54,7 @@ fn an_update_whose_new_content_is_damaged_is_put_back() {
     let dirs_before = folder.dirs();
     folder.carry_out(&journal, journal.steps.len() - 1);
     assert_ne!(folder.files(), before);
-    let staged = folder.root.path().join(layout::staging(folder.new.info_hash));
+    let staged = folder.root.path().join(layout::staging(folder.new.info_hash)).join("0");
     for left in fs::read_dir(staged).unwrap() {
         fs::write(left.unwrap().path(), b"damaged").unwrap();
     }

@@ -14,7 +14,7 @@ use cap_fs_ext::DirExt;
 use cap_primitives::fs::{AccessModes, AccessType};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 
-use super::{Kind, Root, Stat};
+use super::{Access, Kind, Root, Stat};
 
 /// Fills `buf` from `offset`; the file's own position does not matter.
 pub fn read_exact_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
@@ -31,28 +31,33 @@ pub(super) fn dir_below(dir: &Dir, path: &Path) -> Option<io::Result<Dir>> {
     below(dir, path, Opening::Dir).map(|opened| opened.map(Dir::from_std_file))
 }
 
-/// The same of whatever stands there, for reading.
-pub(super) fn file_below(dir: &Dir, path: &Path) -> Option<io::Result<File>> {
-    below(dir, path, Opening::File)
+/// The same of whatever stands there.
+pub(super) fn file_below(dir: &Dir, path: &Path, access: Access) -> Option<io::Result<File>> {
+    below(dir, path, Opening::File(access))
 }
 
 #[derive(Clone, Copy)]
 enum Opening {
     Dir,
-    File,
+    File(Access),
 }
 
 /// <https://man7.org/linux/man-pages/man2/openat2.2.html>
 #[cfg(target_os = "linux")]
 fn below(dir: &Dir, path: &Path, opening: Opening) -> Option<io::Result<File>> {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-    let opening = match opening {
-        Opening::Dir => OFlags::PATH | OFlags::DIRECTORY,
-        Opening::File => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+    const FILE: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
+    /// As far as the user's mask lets it.
+    const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
+    let (opening, mode) = match opening {
+        Opening::Dir => (OFlags::PATH | OFlags::DIRECTORY, Mode::empty()),
+        Opening::File(Access::Read) => (FILE | OFlags::RDONLY, Mode::empty()),
+        Opening::File(Access::Change) => (FILE | OFlags::RDWR, Mode::empty()),
+        Opening::File(Access::Make) => (FILE | OFlags::RDWR | OFlags::CREATE, NEW_FILE),
     };
     let flags = opening | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let opened = openat2(dir, path, flags, Mode::empty(), resolve);
+    let opened = openat2(dir, path, flags, mode, resolve);
     Some(opened.map(File::from).map_err(io::Error::from))
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 
-use super::{Root, Stat, is_absent};
+use super::{Access, Root, Stat, is_absent};
 
 /// There is no one step to what lies further down.
 pub(super) fn dir_below(_: &Dir, _: &Path) -> Option<io::Result<Dir>> {
@@ -22,7 +22,7 @@ pub(super) fn dir_below(_: &Dir, _: &Path) -> Option<io::Result<Dir>> {
 }
 
 /// There is no one step to what lies further down.
-pub(super) fn file_below(_: &Dir, _: &Path) -> Option<io::Result<File>> {
+pub(super) fn file_below(_: &Dir, _: &Path, _: Access) -> Option<io::Result<File>> {
     None
 }
 

@@ -271,7 +271,7 @@ pub fn verified(problems: usize) -> Result<Outcome, Fault> {
 
 pub fn fetched() -> Result<Outcome, Fault> {
     let (files, unchanged) = (BTreeMap::new(), BTreeMap::new());
-    let staged = Staged { folder: "".into(), files, moved: BTreeMap::new(), unchanged };
+    let staged = Staged { files, moved: BTreeMap::new(), unchanged };
     Ok(Outcome::Fetched(Fetched { staged, downloaded: 5, marker: marker() }))
 }
 
