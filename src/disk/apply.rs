@@ -8,6 +8,7 @@
 mod step;
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::path::Path;
 
 use self::step::{Steps, changed_meanwhile, refused};
@@ -226,28 +227,41 @@ fn roll_forward(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Applied, Fault> {
     let (steps, mut touched) = (Steps { root, journal }, BTreeSet::new());
+    let kept = journal.folder();
+    // New folders are durable before anything is put there.
+    let mut grown = BTreeSet::new();
     for (done, step) in journal.steps.iter().enumerate() {
         if cancel.is_cancelled() {
             return Ok(Applied::Interrupted);
         }
+        let folder = parent(step.target());
+        if matches!(step, Step::MakeDir { .. }) {
+            grown.insert(folder);
+        } else {
+            sync_folders(root, mem::take(&mut grown))?;
+        }
         steps.take(step)?;
-        touched.insert(parent(step.target()).to_owned());
+        touched.insert(folder);
         progress(done as u64 + 1);
     }
-    sync_folders(root, journal, touched)?;
+    touched.insert(&kept);
+    sync_folders(root, touched)?;
     finish(root, journal)?;
     Ok(Applied::Finished)
 }
 
-/// Makes the names in the changed folders durable, as far as these folders are still there.
-fn sync_folders(root: &Root, journal: &Journal, touched: BTreeSet<String>) -> Result<(), FsError> {
-    for folder in touched {
-        let there = folder.is_empty() || root.stat(&folder)?.is_some_and(|s| s.kind == Kind::Dir);
+/// Makes the names in these folders durable, as far as they are still there.
+fn sync_folders(root: &Root, folders: BTreeSet<&str>) -> Result<(), FsError> {
+    if root.sync_disk_for(folders.len())? {
+        return Ok(());
+    }
+    for folder in folders {
+        let there = folder.is_empty() || root.stat(folder)?.is_some_and(|s| s.kind == Kind::Dir);
         if there {
-            root.sync_dir(&folder)?;
+            root.sync_dir(folder)?;
         }
     }
-    root.sync_dir(journal.folder())
+    Ok(())
 }
 
 fn finish(root: &Root, journal: &Journal) -> Result<(), FsError> {
@@ -301,8 +315,9 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
     for step in journal.steps.iter().rev() {
         steps.take_back(step)?;
     }
-    let touched = journal.steps.iter().map(|step| parent(step.target()).to_owned()).collect();
-    sync_folders(root, journal, touched)?;
+    let kept = journal.folder();
+    let touched = journal.steps.iter().map(|step| parent(step.target()));
+    sync_folders(root, touched.chain([&*kept]).collect())?;
     root.remove_file_if_there(BASELINE_NEXT)?;
     trash::close(root, journal)?;
     Ok(())

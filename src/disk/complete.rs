@@ -24,9 +24,6 @@ use crate::model::path::RelPath;
 /// Bytes copied at once.
 const BUFFER: usize = 1 << 20;
 
-/// More files than these are made durable together with all else on the disk, which is quicker.
-const MANY: usize = 256;
-
 /// New content, all of it verified and durable. Only this can be applied.
 #[derive(Debug)]
 pub struct Staged {
@@ -282,7 +279,7 @@ impl Completion<'_> {
     /// How the new files look once they are durable.
     fn sync(&self, new: &Replaced, is_trusted: bool) -> Result<Vec<Option<Stat>>, FsError> {
         let root = &self.staging.root;
-        if new.len() > MANY && root.sync_disk()? {
+        if root.sync_disk_for(new.len())? {
             let all = self.staging.list()?;
             return Ok(new.keys().map(|entry| all.get(entry).copied()).collect());
         }

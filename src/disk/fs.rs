@@ -287,28 +287,37 @@ impl Root {
         platform::write_straight(file, bytes, offset)
     }
 
-    /// Makes a folder where none is. It is for the caller to make it durable.
-    pub fn create_dir(&self, path: impl AsRef<Path>) -> Result<()> {
+    /// Makes a folder where nothing stands: whether that was so. It is for the caller to make it durable.
+    pub fn create_dir(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         match self.change(path, |dir, name| dir.create_dir(name)) {
-            Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(self.error("create", path, e)),
-            _ => Ok(()),
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(self.error("create", path, e)),
         }
     }
 
     /// Makes a folder and the folders it lies in; each new one is durable before it is used.
     pub fn create_dir_all(&self, path: impl AsRef<Path>) -> Result<()> {
-        let mut made = PathBuf::new();
-        for component in path.as_ref().components() {
-            let parent = made.clone();
-            made.push(component);
-            match self.change(&made, |dir, name| dir.create_dir(name)) {
-                Ok(()) => self.sync_dir(&parent)?,
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(self.error("create", &made, e)),
+        self.create_dirs(path.as_ref(), |parent| self.sync_dir(parent))
+    }
+
+    /// The same. It is for the caller to make them durable.
+    pub fn create_dir_all_unsynced(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.create_dirs(path.as_ref(), |_| Ok(()))
+    }
+
+    /// Tells what a folder was made in.
+    fn create_dirs(&self, path: &Path, made: impl Fn(&Path) -> Result<()>) -> Result<()> {
+        let mut folder = PathBuf::new();
+        for component in path.components() {
+            let parent = folder.clone();
+            folder.push(component);
+            if self.create_dir(&folder)? {
+                made(&parent)?;
             }
         }
-        self.open_dir(path.as_ref()).map(drop)
+        self.open_dir(path).map(drop)
     }
 
     /// Moves a file, link or folder; a file at `to` is replaced in one instant.

@@ -94,6 +94,12 @@ pub fn save<T: Serialize>(root: &Root, path: impl AsRef<Path>, value: &T) -> Res
     })
 }
 
+/// Writes a record once more, as durably.
+pub fn copy(root: &Root, from: &str, to: &str) -> Result<(), FsError> {
+    let mut record = root.open_file(from)?;
+    root.write_atomic_with(to, |file| io::copy(&mut record, file).map(drop))
+}
+
 /// Hashes what is written, or read from what lies below.
 #[derive(Default)]
 struct Hashed<R = ()>(Sha256, R);

@@ -23,7 +23,7 @@ use crate::model::manifest::{EntryIndex, Manifest};
 const SMALL: usize = 64 << 10;
 
 /// Files that lie on one shelf, which is a folder.
-const SHELF: usize = 1000;
+const SHELF: usize = 200;
 
 /// The folder in which the new content of one release is completed.
 #[derive(Debug)]

@@ -11,8 +11,6 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, SystemTime};
 
-use serde::Deserialize;
-
 use self::age::Ages;
 use super::baseline::{Baseline, Head as BaselineHead};
 use super::fs::{FsError, Kind, Root, Stat};
@@ -20,7 +18,7 @@ use super::journal::{Journal, Step};
 use super::layout::{BASELINE, JOURNAL, TRASH};
 use super::record;
 use crate::model::path::{ancestors, parent};
-use crate::model::report::{FileLine, RestoreReport, TrashEntry, rfc3339};
+use crate::model::report::{FileLine, RestoreReport, TrashEntry};
 
 /// How many files that appeared in the way of one step are looked for.
 const NEWCOMERS: usize = 4;
@@ -164,9 +162,9 @@ pub(super) fn keep_baseline(root: &Root, journal: &Journal) -> Result<(), FsErro
     }
 }
 
-/// Gives an entry its record as soon as its change begins.
+/// Gives an entry its record as soon as the journal of its change is there.
 pub(super) fn note(root: &Root, journal: &Journal) -> Result<(), FsError> {
-    record::save(root, format!("{}/record", journal.folder()), journal)
+    record::copy(root, JOURNAL, &format!("{}/record", journal.folder()))
 }
 
 /// Puts the journal of a finished change away as the record of its entry.
@@ -201,17 +199,8 @@ fn drop_if_empty(root: &Root, journal: &Journal) -> Result<(), FsError> {
 
 /// How much an entry holds.
 struct Size {
-    when: SystemTime,
     id: String,
     bytes: u64,
-}
-
-/// What a record begins with.
-#[derive(Deserialize)]
-struct Head {
-    id: String,
-    #[serde(with = "rfc3339")]
-    when: SystemTime,
 }
 
 /// The same of all entries, the oldest first. One record at a time is in memory, if its entry still has files: each may
@@ -219,24 +208,22 @@ struct Head {
 fn sizes(root: &Root) -> Result<Vec<Size>, FsError> {
     let mut sizes = Vec::new();
     for id in ids(root)? {
-        let head: Option<Head> = record::peek_part(root, format!("{TRASH}/{id}/record"))?;
-        if let Some(Head { when, .. }) = head.filter(|head| head.id == id) {
-            let bytes = size(root, &id)?;
-            sizes.push(Size { when, id, bytes });
+        if let Some(bytes) = size(root, &id)? {
+            sizes.push(Size { id, bytes });
         }
     }
-    sizes.sort_by(|a, b| (a.when, &a.id).cmp(&(b.when, &b.id)));
     Ok(sizes)
 }
 
-/// Bytes of an entry's files.
-fn size(root: &Root, id: &str) -> Result<u64, FsError> {
+/// Bytes of an entry's files; `None` when nobody knows which they are.
+fn size(root: &Root, id: &str) -> Result<Option<u64>, FsError> {
     let names = root.list(format!("{TRASH}/{id}"))?;
     if names.iter().all(|(name, _)| name == "record" || name == "baseline") {
-        return Ok(0);
+        return Ok(Some(0));
     }
-    let Some(journal) = record_of(root, id)? else { return Ok(0) };
-    Ok(kept(root, &journal)?.iter().map(|file| file.length).sum())
+    let journal = record_of(root, id)?.filter(|journal| journal.id == id);
+    let kept = journal.map(|journal| kept(root, &journal)).transpose()?;
+    Ok(kept.map(|kept| kept.iter().map(|file| file.length).sum()))
 }
 
 fn ids(root: &Root) -> Result<impl Iterator<Item = String>, FsError> {

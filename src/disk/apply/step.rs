@@ -281,7 +281,8 @@ impl Steps<'_> {
         })
     }
 
-    /// Makes a folder and those it lies in. A file or link in their place goes to the trash.
+    /// Makes a folder and those it lies in, for the caller to make durable. A file or link in their place goes to the
+    /// trash.
     fn make_dir(self, path: &str, to: u32) -> Result<(), Fault> {
         let root = self.root;
         let mut folders: Vec<&str> = ancestors(path).collect();
@@ -294,7 +295,7 @@ impl Steps<'_> {
                     root.rename(folder, kept).map_err(|e| refused(e, Path::new(folder)))?;
                 }
             }
-            match root.create_dir_all(path) {
+            match root.create_dir_all_unsynced(path) {
                 // Another one came there meanwhile.
                 Err(e) if e.kind() == FaultKind::FolderChanged => {}
                 made => return Ok(made?),

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use modsync::model::path::{ancestors, parent};
+
 use super::{Tree, World, next_pack, noise, pack};
 use crate::world::{LIMIT, Running};
 
@@ -48,8 +50,14 @@ fn in_order(next: &Tree, files: usize) {
             let written = calls[..at].iter().rposition(|call| call.writes(from));
             let written = written.unwrap_or_else(|| panic!("{from} was never written"));
             assert!(is_synced(&calls[written..at], from), "{from} is put before it is durable");
-            let folder = from.rsplit_once('/').unwrap().0;
-            assert!(is_synced(&calls[..journal], folder), "{folder} has no durable names");
+            for folder in ancestors(from).take_while(|folder| *folder != ".modsync/staging") {
+                assert!(is_synced(&calls[..journal], folder), "{folder} has no durable names");
+            }
+            for folder in ancestors(to) {
+                let made = calls[..at].iter().rposition(|call| call.makes(folder));
+                let is_durable = |made| is_synced(&calls[made..at], parent(folder));
+                assert!(made.is_none_or(is_durable), "{to} is put before {folder} is durable");
+            }
             put += 1;
         }
     }
@@ -60,7 +68,7 @@ fn in_order(next: &Tree, files: usize) {
     let mut last = BTreeMap::new();
     for (at, call) in calls[..baseline].iter().enumerate() {
         for path in call.changed().into_iter().filter(|path| !own(path)) {
-            last.insert(path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned(), at);
+            last.insert(parent(path).to_owned(), at);
         }
     }
     last.retain(|folder, _| world.pack().join(folder).is_dir());
@@ -101,6 +109,10 @@ impl Call {
         matches!(&*self.name, "write" | "create") && self.paths == [path]
     }
 
+    fn makes(&self, folder: &str) -> bool {
+        self.name == "mkdir" && self.paths == [folder]
+    }
+
     /// The names that it changes.
     fn changed(&self) -> Vec<&str> {
         let changes = matches!(&*self.name, "rename" | "link" | "unlink" | "mkdir" | "rmdir");
@@ -120,7 +132,7 @@ fn is_synced(calls: &[Call], path: &str) -> bool {
 /// The same command, with a log of what it asks the system.
 fn traced(command: &Command, log: &Path) -> Command {
     const CALLS: &str = "trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,\
-                         mkdirat,rmdir,write,pwrite64,openat";
+                         mkdirat,rmdir,write,pwrite64,openat,openat2";
     let mut traced = Command::new("strace");
     traced.args(["-f", "-y", "-qq", "-s", "0", "-e", CALLS, "-o"]).arg(log);
     traced.arg(command.get_program()).args(command.get_args()).env_clear();
@@ -157,8 +169,8 @@ fn call(text: &str, folder: &Path) -> Option<Call> {
         return None;
     }
     let name = match name {
-        "openat" if arguments.contains("O_CREAT") => "create",
-        "openat" => return None,
+        "openat" | "openat2" if arguments.contains("O_CREAT") => "create",
+        "openat" | "openat2" => return None,
         "pwrite64" => "write",
         "fdatasync" => "fsync",
         "unlinkat" if arguments.contains("AT_REMOVEDIR") => "rmdir",
