@@ -45,6 +45,10 @@ use crate::model::manifest::{EntryIndex, InfoHash, PieceSet};
 /// anything, and say every two minutes that they are still there (BEP 3).
 const SILENCE: Duration = Duration::from_secs(150);
 
+/// Blocks that one peer is asked for before it has given any: what clients remember at least that do not say how many
+/// (<https://www.bittorrent.org/beps/bep_0010.html>, `reqq`). With fewer a quick peer waits for us.
+const ASKED_AT_ONCE: usize = 250;
+
 /// What librqbit may log, in the words of `tracing`'s `EnvFilter`. Of a wrong piece it tells twice, and the one way also
 /// of pieces that it was not given (see [`PackStorage`]). A torrent that is left in the wrong moment it calls an error
 /// of the task that counts its speed; what a fetch fails of is for us to say.
@@ -428,6 +432,7 @@ async fn open(options: &SwarmOptions, port: u16) -> anyhow::Result<Arc<Session>>
             proxy_url: options.proxy.clone().filter(|url| url.starts_with("socks5")),
             peer_opts: Some(PeerConnectionOptions {
                 read_write_timeout: Some(SILENCE),
+                max_request_window: Some(ASKED_AT_ONCE),
                 ..PeerConnectionOptions::default()
             }),
             ..ConnectionOptions::default()
