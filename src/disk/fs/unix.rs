@@ -28,32 +28,26 @@ pub fn write_all_at(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
 
 /// A folder of names, opened in one step and never through a link. `None` where the system has no such step.
 pub(super) fn dir_below(dir: &Dir, path: &Path) -> Option<io::Result<Dir>> {
-    below(dir, path, Opening::Dir).map(|opened| opened.map(Dir::from_std_file))
+    below(dir, path, None).map(|opened| opened.map(Dir::from_std_file))
 }
 
 /// The same of whatever stands there.
 pub(super) fn file_below(dir: &Dir, path: &Path, access: Access) -> Option<io::Result<File>> {
-    below(dir, path, Opening::File(access))
+    below(dir, path, Some(access))
 }
 
-#[derive(Clone, Copy)]
-enum Opening {
-    Dir,
-    File(Access),
-}
-
-/// <https://man7.org/linux/man-pages/man2/openat2.2.html>
+/// A file that is opened for something, or else a folder: <https://man7.org/linux/man-pages/man2/openat2.2.html>
 #[cfg(target_os = "linux")]
-fn below(dir: &Dir, path: &Path, opening: Opening) -> Option<io::Result<File>> {
+fn below(dir: &Dir, path: &Path, file: Option<Access>) -> Option<io::Result<File>> {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
     const FILE: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
     /// As far as the user's mask lets it.
     const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
-    let (opening, mode) = match opening {
-        Opening::Dir => (OFlags::PATH | OFlags::DIRECTORY, Mode::empty()),
-        Opening::File(Access::Read) => (FILE | OFlags::RDONLY, Mode::empty()),
-        Opening::File(Access::Change) => (FILE | OFlags::RDWR, Mode::empty()),
-        Opening::File(Access::Make) => (FILE | OFlags::RDWR | OFlags::CREATE, NEW_FILE),
+    let (opening, mode) = match file {
+        None => (OFlags::PATH | OFlags::DIRECTORY, Mode::empty()),
+        Some(Access::Read) => (FILE | OFlags::RDONLY, Mode::empty()),
+        Some(Access::Change) => (FILE | OFlags::RDWR, Mode::empty()),
+        Some(Access::Make) => (FILE | OFlags::RDWR | OFlags::CREATE, NEW_FILE),
     };
     let flags = opening | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -62,7 +56,7 @@ fn below(dir: &Dir, path: &Path, opening: Opening) -> Option<io::Result<File>> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn below(_: &Dir, _: &Path, _: Opening) -> Option<io::Result<File>> {
+fn below(_: &Dir, _: &Path, _: Option<Access>) -> Option<io::Result<File>> {
     None
 }
 
