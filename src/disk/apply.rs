@@ -235,10 +235,17 @@ fn roll_forward(
             return Ok(Applied::Interrupted);
         }
         let folder = parent(step.target());
-        if matches!(step, Step::MakeDir { .. }) {
-            grown.insert(folder);
-        } else {
-            sync_folders(root, mem::take(&mut grown))?;
+        match step {
+            Step::MakeDir { path, new, .. } if *new || !is_folder(root, path)? => {
+                grown.insert(folder);
+            }
+            Step::MakeDir { .. } => {}
+            Step::Remove { .. }
+            | Step::Clear { .. }
+            | Step::Prune { .. }
+            | Step::Restore { .. }
+            | Step::Link { .. }
+            | Step::Put { .. } => sync_folders(root, mem::take(&mut grown))?,
         }
         steps.take(step)?;
         touched.insert(folder);
@@ -256,12 +263,15 @@ fn sync_folders(root: &Root, folders: BTreeSet<&str>) -> Result<(), FsError> {
         return Ok(());
     }
     for folder in folders {
-        let there = folder.is_empty() || root.stat(folder)?.is_some_and(|s| s.kind == Kind::Dir);
-        if there {
+        if folder.is_empty() || is_folder(root, folder)? {
             root.sync_dir(folder)?;
         }
     }
     Ok(())
+}
+
+fn is_folder(root: &Root, path: &str) -> Result<bool, FsError> {
+    Ok(root.stat(path)?.is_some_and(|stat| stat.kind == Kind::Dir))
 }
 
 fn finish(root: &Root, journal: &Journal) -> Result<(), FsError> {
@@ -311,6 +321,9 @@ fn can_go_forward(root: &Root, journal: &Journal) -> Result<bool, FsError> {
 
 /// Undoes the steps that were taken, the last one first.
 fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
+    // What comes back may come into a folder that was made, and is not durable yet.
+    let made = journal.steps.iter().filter(|step| matches!(step, Step::MakeDir { .. }));
+    sync_folders(root, made.map(|step| parent(step.target())).collect())?;
     let steps = Steps { root, journal };
     for step in journal.steps.iter().rev() {
         steps.take_back(step)?;

@@ -6,7 +6,7 @@
 //! .modsync/baseline          what we installed last
 //! .modsync/journal           the apply that is under way
 //! .modsync/releases/         the .torrent files of the installed and the previous release
-//! .modsync/staging/          new content being completed
+//! .modsync/staging/          new content being completed, by release and shelf
 //! .modsync/trash/            replaced and removed files
 //! .modsync/trash.ages        how long they have been there
 //! ```

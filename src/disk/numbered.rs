@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The path of such a file, `folder/number`. Very many lie in one folder, so they share its name.
+/// The path of such a file, `folder/number`. Many lie in one folder, so they share its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Numbered {
@@ -36,11 +36,15 @@ impl TryFrom<String> for Numbered {
 
     fn try_from(path: String) -> Result<Self, String> {
         let parts = path.rsplit_once('/').and_then(|(folder, name)| {
-            let number = name.parse().ok().filter(|number: &usize| number.to_string() == name)?;
-            Some(Self { folder: folder.into(), number })
+            Some(Self { folder: folder.into(), number: number_of(name)? })
         });
         parts.ok_or_else(|| format!("`{path}` does not end with a number"))
     }
+}
+
+/// The number that a name is, in the one way it is written.
+pub(super) fn number_of(name: &str) -> Option<usize> {
+    name.parse().ok().filter(|number: &usize| number.to_string() == name)
 }
 
 #[cfg(test)]

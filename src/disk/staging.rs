@@ -14,7 +14,7 @@ use super::arrived::Written;
 use super::content::Pool;
 use super::fs::{FsError, Kind, Root, Stat, read_exact_at};
 use super::layout;
-use super::numbered::Numbered;
+use super::numbered::{Numbered, number_of};
 use super::pace::Pace;
 use super::verify::Content;
 use crate::model::manifest::{EntryIndex, Manifest};
@@ -23,7 +23,10 @@ use crate::model::manifest::{EntryIndex, Manifest};
 const SMALL: usize = 64 << 10;
 
 /// Files that lie on one shelf, which is a folder. The names of so many fit into one block, which ext4 searches quickly.
+/// What lies where another number of them put it is not found again.
 const SHELF: usize = 200;
+/// What the name of a shelf begins with; its number follows.
+const PREFIX: &str = "shelf-";
 
 /// The folder in which the new content of one release is completed.
 #[derive(Debug)]
@@ -58,8 +61,8 @@ impl Staging {
 
     fn at(root: Arc<Root>, manifest: Arc<Manifest>, folder: String) -> Result<Self, FsError> {
         let place = root.below(&folder)?;
-        let shelves = 0..manifest.entries.len().div_ceil(SHELF);
-        let shelves = shelves.map(|shelf| format!("{folder}/{shelf}").into()).collect();
+        let shelves = (0..manifest.entries.len()).step_by(SHELF);
+        let shelves = shelves.map(|entry| format!("{folder}/{}", shelf_of(entry)).into()).collect();
         Ok(Self { root, manifest, folder, shelves, place, pool: Pool::default() })
     }
 
@@ -177,10 +180,10 @@ impl Staging {
 
     /// Makes the names of all files durable.
     pub(super) fn seal_names(&self) -> Result<(), FsError> {
-        for shelf in shelves(&self.root, &self.folder)? {
-            self.place.sync_dir(shelf.to_string())?;
+        for (_, shelf) in shelves(&self.root, &self.folder)? {
+            self.root.sync_dir(shelf)?;
         }
-        self.place.sync_dir("")
+        self.root.sync_dir(&self.folder)
     }
 
     /// How all files look.
@@ -246,10 +249,10 @@ pub(super) fn each(
     folder: &str,
     found: &mut dyn FnMut(EntryIndex, Stat),
 ) -> Result<(), FsError> {
-    for shelf in shelves(root, folder)? {
-        root.each(format!("{folder}/{shelf}"), &mut |name, stat| {
-            let entry = name.to_str().and_then(|name| name.parse().ok());
-            if let Some(entry) = entry.filter(|entry| entry / SHELF == shelf && stat.is_file()) {
+    for (number, shelf) in shelves(root, folder)? {
+        root.each(shelf, &mut |name, stat| {
+            let entry = name.to_str().and_then(number_of).filter(|_| stat.is_file());
+            if let Some(entry) = entry.filter(|entry| entry / SHELF == number) {
                 found(entry, stat);
             }
         })?;
@@ -257,17 +260,21 @@ pub(super) fn each(
     Ok(())
 }
 
-/// The shelves that a staging folder has.
-fn shelves(root: &Root, folder: &str) -> Result<Vec<usize>, FsError> {
+/// The shelves that a staging folder has: their numbers, and where they lie below the pack's folder.
+fn shelves(root: &Root, folder: &str) -> Result<Vec<(usize, String)>, FsError> {
     let folders = root.list(folder)?.into_iter().filter(|(_, stat)| stat.kind == Kind::Dir);
-    Ok(folders.filter_map(|(name, _)| name.to_str()?.parse().ok()).collect())
-}
-
-fn shelf_of(entry: EntryIndex) -> String {
-    (entry / SHELF).to_string()
+    let shelves = folders.filter_map(|(name, _)| {
+        let name = name.to_str()?;
+        Some((number_of(name.strip_prefix(PREFIX)?)?, format!("{folder}/{name}")))
+    });
+    Ok(shelves.collect())
 }
 
 /// Where an entry's new content lies in the staging folder of its release.
 pub(super) fn place_of(entry: EntryIndex) -> String {
-    format!("{}/{entry}", entry / SHELF)
+    format!("{}/{entry}", shelf_of(entry))
+}
+
+fn shelf_of(entry: EntryIndex) -> String {
+    format!("{PREFIX}{}", entry / SHELF)
 }

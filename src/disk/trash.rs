@@ -218,7 +218,8 @@ fn sizes(root: &Root) -> Result<Vec<Size>, FsError> {
 /// Bytes of an entry's files; `None` when nobody knows which they are.
 fn size(root: &Root, id: &str) -> Result<Option<u64>, FsError> {
     let names = root.list(format!("{TRASH}/{id}"))?;
-    if names.iter().all(|(name, _)| name == "record" || name == "baseline") {
+    let is_entry = names.iter().any(|(name, _)| name == "record");
+    if is_entry && names.iter().all(|(name, _)| name == "record" || name == "baseline") {
         return Ok(Some(0));
     }
     let journal = record_of(root, id)?.filter(|journal| journal.id == id);

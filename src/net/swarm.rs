@@ -45,8 +45,9 @@ use crate::model::manifest::{EntryIndex, InfoHash, PieceSet};
 /// anything, and say every two minutes that they are still there (BEP 3).
 const SILENCE: Duration = Duration::from_secs(150);
 
-/// Blocks that one peer is asked for before it has given any: what clients remember at least that do not say how many
-/// (<https://www.bittorrent.org/beps/bep_0010.html>, `reqq`). With fewer a quick peer waits for us.
+/// Blocks that one peer is asked for before it has given any: as many as libtorrent remembers where nobody sets another
+/// number (<https://www.bittorrent.org/beps/bep_0010.html>, `reqq`). A peer that says a smaller one is asked for less.
+/// With fewer a quick peer waits for us.
 const ASKED_AT_ONCE: usize = 250;
 
 /// What librqbit may log, in the words of `tracing`'s `EnvFilter`. Of a wrong piece it tells twice, and the one way also

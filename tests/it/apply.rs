@@ -54,7 +54,7 @@ fn an_update_whose_new_content_is_damaged_is_put_back() {
     let dirs_before = folder.dirs();
     folder.carry_out(&journal, journal.steps.len() - 1);
     assert_ne!(folder.files(), before);
-    let staged = folder.root.path().join(layout::staging(folder.new.info_hash)).join("0");
+    let staged = folder.root.path().join(layout::staging(folder.new.info_hash)).join("shelf-0");
     for left in fs::read_dir(staged).unwrap() {
         fs::write(left.unwrap().path(), b"damaged").unwrap();
     }
@@ -223,6 +223,16 @@ fn the_trash_gives_back_what_nothing_stands_in_the_way_of_and_expires_by_age_and
 }
 
 #[test]
+fn what_strayed_into_the_trash_is_no_entry_and_the_newest_is_spared_all_the_same() {
+    let folder = Folder::with_old_release().updated();
+    fs::write(folder.path().join(".modsync/trash/notes.txt"), "mine").unwrap();
+    let before = trash::list(&folder.root).unwrap();
+    trash::expire(&folder.root, &[], Duration::MAX, 0, SystemTime::now()).unwrap();
+    assert_eq!((before.len(), trash::list(&folder.root).unwrap()), (1, before));
+    assert_eq!(fs::read(folder.path().join(".modsync/trash/notes.txt")).unwrap(), b"mine");
+}
+
+#[test]
 fn what_an_update_displaced_is_spared_though_the_clock_was_ahead_before_it() {
     let folder = Folder::with_old_release().updated();
     let [entry] = &trash::list(&folder.root).unwrap()[..] else { panic!("one entry") };
@@ -238,7 +248,7 @@ fn what_an_update_displaced_is_spared_though_the_clock_was_ahead_before_it() {
         trash::expire(&folder.root, &[just_now], ahead, 0, SystemTime::now()).unwrap();
         trash::list(&folder.root).unwrap().into_iter().map(|entry| entry.id).collect::<Vec<_>>()
     };
-    assert_eq!(expire(&entry.id), [later, &entry.id], "one is the newest by its record");
+    assert_eq!(expire(&entry.id), [later, &entry.id], "one is the newest by its name");
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Fetch {
     /// Where the new content of an entry lies.
     fn file(&self, entry: usize) -> PathBuf {
         let folder = layout::staging(self.manifest.info_hash);
-        self.dir.path().join(folder).join(format!("0/{entry}"))
+        self.dir.path().join(folder).join(format!("shelf-0/{entry}"))
     }
 
     fn untouched(&self) -> Vec<usize> {

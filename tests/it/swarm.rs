@@ -36,7 +36,7 @@ async fn only_the_pieces_that_the_bitfield_lacks_are_fetched_and_they_go_to_stag
     assert_eq!((end.verified_bytes, end.failure), (expected, None));
     assert_eq!(fs::read(player.join("a.bin")).unwrap()[2 * PIECE..3 * PIECE], vec![0; PIECE]);
     let staged =
-        fs::read(player.join(format!(".modsync/staging/{}/0/0", place.manifest.info_hash)));
+        fs::read(player.join(format!(".modsync/staging/{}/shelf-0/0", place.manifest.info_hash)));
     assert_eq!(staged.unwrap()[2 * PIECE..], place.bytes("a.bin")[2 * PIECE..3 * PIECE]);
 }
 
@@ -57,7 +57,7 @@ async fn all_of_a_torrent_of_which_nothing_is_here_comes_wherever_its_files_begi
     let (joined, storage) = place.fetch(&swarm, &player, &all, seeder.listen_port().unwrap()).await;
     assert_eq!(finished(&joined).await.verified_bytes, place.manifest.stream_length);
     storage.close();
-    let staging = player.join(format!(".modsync/staging/{}/0", place.manifest.info_hash));
+    let staging = player.join(format!(".modsync/staging/{}/shelf-0", place.manifest.info_hash));
     let staged = |nth: usize| fs::read(staging.join(nth.to_string())).unwrap_or_default();
     let staged = files.iter().zip(0..).map(|((name, _), nth)| (name.clone(), staged(nth)));
     assert_eq!(staged.collect::<Vec<_>>(), place.files);

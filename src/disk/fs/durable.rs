@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::{Result, Root, platform};
 
-/// More files or folders than these are made durable together with all else on the disk, which is quicker.
+/// More files or folders than these are made durable together with all else on the disk, which is quicker unless others
+/// have written much there.
 const MANY: usize = 256;
 
 impl Root {

@@ -219,14 +219,24 @@ pub(super) fn open_to_sync(dir: &Dir) -> io::Result<Disk> {
 }
 
 /// <https://man7.org/linux/man-pages/man2/syncfs.2.html>: it returns when all is written, and tells of what failed since
-/// the handle was opened. Linux before 5.8 tells of nothing.
+/// the handle was opened. Linux before 5.8 tells of nothing, and what serves the files of some file systems is not
+/// asked.
 #[cfg(target_os = "linux")]
 pub(super) fn sync_disk(disk: &Disk) -> io::Result<bool> {
-    let tells = linux_version() >= Some((5, 8));
+    let tells = linux_version() >= Some((5, 8)) && !is_served(disk)?;
     if tells {
         rustix::fs::syncfs(disk)?;
     }
     Ok(tells)
+}
+
+/// FUSE (as NTFS-3G), SMB and 9P: <https://man7.org/linux/man-pages/man2/statfs.2.html>
+#[cfg(target_os = "linux")]
+fn is_served(disk: &Disk) -> io::Result<bool> {
+    const SERVED: [i128; 5] = [0x6573_5546, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
+    // The width and the sign of the number differ between processors.
+    let kind = i128::from(rustix::fs::fstatfs(disk)?.f_type) & 0xffff_ffff;
+    Ok(SERVED.contains(&kind))
 }
 
 #[cfg(target_os = "linux")]

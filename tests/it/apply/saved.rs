@@ -41,7 +41,7 @@ fn what_is_saved_just_before_any_change_is_kept_when_an_update_is_put_back() {
         let folder = Folder::with_old_release();
         let journal = folder.update(true);
         folder.carry_out(&journal, journal.steps.len() - 1);
-        let staged = folder.path().join(layout::staging(folder.new.info_hash)).join("0");
+        let staged = folder.path().join(layout::staging(folder.new.info_hash)).join("shelf-0");
         for left in fs::read_dir(staged).unwrap() {
             fs::write(left.unwrap().path(), b"damaged").unwrap();
         }

@@ -15,13 +15,21 @@ fn an_apply_makes_everything_durable_before_what_relies_on_it() {
     in_order(&next_pack(), 6);
 }
 
-/// So many files are made durable together.
+/// Their new content lies in more than one folder.
+#[test]
+fn an_apply_of_many_files_makes_each_durable_before_what_relies_on_it() {
+    in_order(&with_many(210, |n| format!("many/{n}.txt")), 216);
+}
+
+/// So many files and folders are made durable together.
 #[test]
 fn an_apply_of_very_many_files_makes_them_durable_before_what_relies_on_them() {
-    let many = (0..300).fold(next_pack(), |tree, n: usize| {
-        tree.with(&format!("many/{n}.txt"), noise(500 + n as u64, 90))
-    });
-    in_order(&many, 306);
+    in_order(&with_many(300, |n| format!("many/{n}/file.txt")), 306);
+}
+
+fn with_many(files: usize, path: impl Fn(usize) -> String) -> Tree {
+    let with = |tree: Tree, n: usize| tree.with(&path(n), noise(500 + n as u64, 90));
+    (0..files).fold(next_pack(), with)
 }
 
 /// Updates to `next`, which puts so many files, and looks at the order of the calls.
