@@ -66,11 +66,6 @@ impl Scan {
         Self { inventory, places: Places::of_nothing(manifest), live, staged, elsewhere }
     }
 
-    /// The file that stands in the place of an entry.
-    pub fn at(&self, entry: EntryIndex) -> Option<Stat> {
-        self.places.at(entry)
-    }
-
     /// The same, counting what lies in staging for other releases as staged for this one.
     pub fn and_superseded(
         mut self,

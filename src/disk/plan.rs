@@ -167,7 +167,7 @@ fn edits(given: Given<'_>) -> BTreeMap<EntryIndex, Stat> {
         .files()
         .filter(|(_, path, _)| policy.keep.matches(path))
         .filter_map(|(entry, path, length)| {
-            let stat = scan.at(entry)?;
+            let stat = scan.places.at(entry)?;
             let ours = baseline.is_some_and(|b| b.is_ours(path, stat));
             let right = is_right(manifest, &scan.live, entry, length, stat);
             (!ours && !right).then_some((entry, stat))
@@ -199,7 +199,7 @@ fn wanted(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>) -> PieceSet {
             if edits.contains_key(&entry) {
                 return false;
             }
-            let stat = scan.at(entry);
+            let stat = scan.places.at(entry);
             !(has_edit && stat.is_some_and(|stat| is_as_installed(given, path, stat)))
         };
         if manifest.spans(piece).any(|span| needs(span.entry)) {
@@ -237,7 +237,7 @@ fn actions(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>, wanted: &PieceS
     let mut unchanged = BTreeMap::new();
     let mut doubtful = BTreeMap::new();
     for (entry, _, length) in manifest.files().filter(|(entry, _, _)| !edits.contains_key(entry)) {
-        match scan.at(entry) {
+        match scan.places.at(entry) {
             None => {
                 actions.insert(entry, Action::Add);
             }

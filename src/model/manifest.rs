@@ -280,10 +280,11 @@ impl From<InfoHash> for String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn manifest(piece_length: u64, lengths: &[u64]) -> Manifest {
+    /// A manifest of files of these lengths, without anything in them.
+    pub(crate) fn manifest(piece_length: u64, lengths: &[u64]) -> Manifest {
         let mut offset = 0;
         let entries = lengths
             .iter()

@@ -306,38 +306,18 @@ impl Before {
 mod tests {
     use super::*;
     use crate::disk::fs::Kind;
-    use crate::model::manifest::{Entry, InfoHash};
-    use crate::model::path::RelPath;
-
-    /// Pieces of 10 bytes.
-    fn manifest(lengths: &[u64]) -> Manifest {
-        let mut offset = 0;
-        let entries = lengths.iter().enumerate().map(|(nth, &length)| {
-            let entry = Entry { path: RelPath::new(&format!("{nth}")).ok(), length, offset };
-            offset += length;
-            entry
-        });
-        let entries: Vec<_> = entries.collect();
-        Manifest {
-            name: "pack".to_owned(),
-            info_hash: InfoHash([0; 20]),
-            piece_length: 10,
-            pieces: (0..offset.div_ceil(10)).map(|_| [0; 20]).collect(),
-            entries,
-            stream_length: offset,
-        }
-    }
+    use crate::model::manifest::tests::manifest;
 
     #[test]
     fn nothing_of_a_new_pack_is_unwanted_even_where_files_are_empty() {
-        let manifest = manifest(&[0, 4, 0, 19, 0]);
+        let manifest = manifest(10, &[0, 4, 0, 19, 0]);
         let unwanted = without_missing_pieces(&BTreeMap::new(), &manifest, &PieceSet::all(3));
         assert_eq!(unwanted, BTreeSet::new());
     }
 
     #[test]
     fn kept_edits_and_what_has_all_its_pieces_are_unwanted() {
-        let manifest = manifest(&[10, 15, 0, 10]);
+        let manifest = manifest(10, &[10, 15, 0, 10]);
         let edit = Stat { kind: Kind::File, length: 10, mtime_ns: 0 };
         let mut missing = PieceSet::none(4);
         [1, 3].into_iter().for_each(|piece| missing.insert(piece));
