@@ -460,6 +460,10 @@ fn log_news(old: &Snapshot, new: &Snapshot) {
         let phase = pack.phase.name();
         if let Some(fault) = pack.phase.fault() {
             tracing::warn!(pack = pack.name, "{phase}: {fault}. {}", fault.hint);
+        } else if pack.awaits_apply() {
+            tracing::info!(pack = pack.name, "{phase}: `modsync apply` applies it");
+        } else if pack.has_nothing() {
+            tracing::info!(pack = pack.name, "nothing is installed yet");
         } else {
             tracing::info!(pack = pack.name, "{phase}");
         }

@@ -70,11 +70,18 @@ pub enum Answer {
     Done,
     Checked(CheckReport),
     Planned(PlanReport),
-    UpToDate { download_bytes: u64 },
+    UpToDate {
+        download_bytes: u64,
+        /// With the release that the user went back to, though a newer one is there.
+        #[serde(default)]
+        held: bool,
+    },
     Applied(ApplyReport),
     Verified(VerifyReport),
     Cleaned(CleanReport),
-    Trash { entries: Vec<TrashEntry> },
+    Trash {
+        entries: Vec<TrashEntry>,
+    },
     Restored(RestoreReport),
     RolledBack(ApplyReport),
 }

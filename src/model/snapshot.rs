@@ -101,6 +101,16 @@ impl PackView {
     pub fn has_update(&self) -> bool {
         self.offered.is_some() && !self.held
     }
+
+    /// Whether an update waits for somebody to ask for it.
+    pub fn awaits_apply(&self) -> bool {
+        matches!(self.phase, Phase::UpdateAvailable { .. }) && !self.auto_apply
+    }
+
+    /// Whether nothing is installed, and nothing is known that could be.
+    pub fn has_nothing(&self) -> bool {
+        matches!(self.phase, Phase::Current) && self.installed.is_none() && self.offered.is_none()
+    }
 }
 
 /// What a person must decide before a plan is carried out.

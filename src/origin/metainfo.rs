@@ -41,8 +41,8 @@ pub enum MetainfoError {
     WebPage,
     #[error("not a torrent: it does not begin like one")]
     Foreign,
-    #[error("it is {0} bytes long; a torrent may have {MAX_BYTES}")]
-    TooLarge(usize),
+    #[error("it is longer than the {MAX_BYTES} bytes that a torrent may have")]
+    TooLarge,
     #[error("not a valid torrent: {0}")]
     Bencode(#[from] BencodeError),
     #[error("`{key}` is not {wanted}")]
@@ -119,7 +119,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, MetainfoError> {
 /// Tells what is no torrent at all, in words for somebody who mistyped a URL.
 fn check_look(bytes: &[u8]) -> Result<(), MetainfoError> {
     if bytes.len() > MAX_BYTES {
-        return Err(MetainfoError::TooLarge(bytes.len()));
+        return Err(MetainfoError::TooLarge);
     }
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     match (bytes.first(), text.first()) {

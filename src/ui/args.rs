@@ -24,7 +24,7 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Follow all packs until stopped: check, fetch, seed
+    /// Follow all packs until stopped: check, seed, and install updates where `auto_apply` is on
     Run,
     /// Follow a new pack
     Add {
@@ -90,7 +90,7 @@ pub(super) enum Verb {
         #[arg(long, value_name = "ENTRY")]
         restore: Option<String>,
     },
-    /// Do nothing by itself, until resumed
+    /// Have ModSync do nothing by itself, until resumed
     Pause(Asked),
     /// Go on after a pause
     Resume(Asked),
@@ -115,6 +115,7 @@ pub(super) enum Verb {
     },
     /// Read a .torrent by ModSync's rules
     Inspect {
+        /// The .torrent
         file: PathBuf,
         /// For programs to read
         #[arg(long)]
@@ -122,6 +123,7 @@ pub(super) enum Verb {
     },
     /// Launch at login, or not
     Autostart {
+        /// What to do about it, or how it is
         #[arg(value_enum)]
         wish: Switch,
         /// For programs to read

@@ -23,7 +23,11 @@ pub const NO_PACKS: &str = "no packs yet; `modsync add URL FOLDER` follows one\n
 pub fn answer(answer: &Answer, pack: &str) -> String {
     match answer {
         Answer::Done => "done\n".to_owned(),
-        Answer::UpToDate { .. } => "up to date\n".to_owned(),
+        Answer::UpToDate { held: false, .. } => "up to date\n".to_owned(),
+        Answer::UpToDate { held: true, .. } => format!(
+            "up to date with the release you went back to; `modsync apply {}` applies the newer one\n",
+            argument(pack)
+        ),
         Answer::Checked(report) => checked(report, pack),
         Answer::Planned(report) => plan(report, Some(pack)),
         Answer::Applied(report) => applied("applied", report),
@@ -259,6 +263,8 @@ pub fn status(pack: &PackView, now: SystemTime) -> String {
         out.push_str(&decision(&pack.name));
     } else if let Some(fault) = pack.phase.fault().filter(|fault| !fault.hint.is_empty()) {
         let _ = writeln!(out, "  {}", fault.hint);
+    } else if pack.awaits_apply() {
+        let _ = writeln!(out, "  `modsync apply {}` applies it", argument(&pack.name));
     }
     let _ = writeln!(out, "  folder     {}", pack.folder.display());
     let _ = writeln!(out, "  origin     {}", pack.url);
@@ -271,6 +277,10 @@ pub fn status(pack: &PackView, now: SystemTime) -> String {
     let checked =
         pack.last_check.map_or("never".to_owned(), |then| format!("{} ago", ago(then, now)));
     let _ = writeln!(out, "  checked    {checked}");
+    if let Some(verdict) = pack.last_verify.filter(|verdict| verdict.problems > 0) {
+        let (wrong, ago) = (files(verdict.problems), ago(verdict.when, now));
+        let _ = writeln!(out, "  verified   {ago} ago: {wrong} not as installed");
+    }
     if let Some(seeding) = &pack.seeding {
         let _ = writeln!(
             out,
@@ -285,8 +295,7 @@ pub fn status(pack: &PackView, now: SystemTime) -> String {
 
 /// A pack and what it is doing, on one line.
 pub fn headline(pack: &PackView, now: SystemTime) -> String {
-    let is_new = matches!(pack.phase, Phase::Current) && pack.installed.is_none();
-    if is_new && pack.offered.is_none() {
+    if pack.has_nothing() {
         format!("{}: nothing is installed yet", pack.name)
     } else if matches!(pack.phase, Phase::Paused) && pack.has_update() {
         format!("{}: paused, update available", pack.name)

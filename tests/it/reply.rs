@@ -16,7 +16,7 @@ use crate::views::{applied, asked, fault, in_phase, offered, pack, release, snap
 fn what_is_as_it_was_is_said_in_a_word() {
     let nothing_new = Ok(Answer::Checked(report(None, false)));
     let went_back = Ok(Answer::Checked(report(Some(2), true)));
-    let up_to_date = Ok(Answer::UpToDate { download_bytes: 0 });
+    let up_to_date = Ok(Answer::UpToDate { download_bytes: 0, held: false });
     let held = PackView { held: true, phase: Phase::Current, ..offered("p") };
     let gone = waiting("p", FaultKind::FolderGone, "the folder is gone");
     for (command, answer, now, title, body) in [
@@ -92,7 +92,7 @@ fn who_wants_no_replies_gets_none() {
     let kinds = NoticeKinds { replies: false, ..NoticeKinds::default() };
     let quiet = Snapshot { notices: kinds, ..snapshot(&[pack("p")]) };
     let gone = fault(FaultKind::FolderGone, "the folder is gone");
-    for answer in [Ok(Answer::UpToDate { download_bytes: 0 }), Err(gone)] {
+    for answer in [Ok(Answer::UpToDate { download_bytes: 0, held: false }), Err(gone)] {
         assert_eq!(reply::reply("p", &apply(), &answer, &quiet, &quiet), None);
     }
 }

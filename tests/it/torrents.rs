@@ -255,7 +255,7 @@ fn not_a_torrent(add: Add) {
     add("a list", b"l4:infoe".to_vec(), "does not begin like one");
     add("a blank in front", [b" ", good().encode().as_slice()].concat(), "does not begin like one");
     let large = good().with_top("comment", vec![b'x'; 16 << 20]).encode();
-    add("more than 16 MiB", large, "a torrent may have 16777216");
+    add("more than 16 MiB", large, "16777216 bytes that a torrent may have");
 }
 
 #[rustfmt::skip] // a table, one case a line

@@ -324,30 +324,28 @@ pub(super) fn clean(
 }
 
 pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
-    let nothing = |why: &str| {
-        Fault::new(
-            FaultKind::NothingToRollBack,
-            format!("could not go back: {why}"),
-            "The trash keeps what an update replaced for a limited time only.",
-        )
+    let nothing = |why: &str, hint: &str| {
+        Fault::new(FaultKind::NothingToRollBack, format!("could not go back: {why}"), hint)
     };
+    let gone = "The trash keeps what an update replaced for a limited time only.";
+    let first = "There is one to go back to once an update was applied.";
     let known = context.facts.known_marker();
     if layout::look(&context.config.folder, known)?.is_none() {
-        return Err(nothing("nothing is installed"));
+        return Err(nothing("nothing is installed", first));
     }
     let folder = layout::lock(&context.config.folder, known)?;
     let root = &folder.root;
     let Some(current) = baseline::peek(root)? else {
-        return Err(nothing("nothing is installed"));
+        return Err(nothing("nothing is installed", first));
     };
     let Some(undone) = current.applied_as.clone() else {
-        return Err(nothing("no earlier release was installed here"));
+        return Err(nothing("no earlier release was installed here", first));
     };
     let Some(done) = trash::record_of(root, &undone)? else {
-        return Err(nothing("there is no earlier release in the trash"));
+        return Err(nothing("there is no earlier release in the trash", gone));
     };
     let Some(previous) = trash::baseline_of(root, &undone)? else {
-        return Err(nothing("no earlier release was installed here"));
+        return Err(nothing("no earlier release was installed here", first));
     };
     let keep = &context.config.policy.keep;
     let given = rollback::Given {
@@ -358,7 +356,7 @@ pub(super) fn roll_back(context: &Context) -> Result<Outcome, Fault> {
         stays: &|path, stat| keep.matches(path) && !current.is_ours(path, stat),
     };
     let Some((steps, next)) = rollback::rollback(&given)? else {
-        return Err(nothing("the trash no longer has all files of the earlier release"));
+        return Err(nothing("the trash no longer has all files of the earlier release", gone));
     };
     let now = SystemTime::now();
     let journal = Journal {

@@ -35,7 +35,7 @@ impl Machine {
             }
             Outcome::AsInstalled => {
                 errand.has_looked = true;
-                self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now)
+                self.finish_up_to_date(errand, now)
             }
             Outcome::Scanned(planned) => {
                 errand.has_looked = true;
@@ -180,7 +180,7 @@ impl Machine {
             | Goal::Restore { .. } => self.facts.target(true),
         };
         let Some((release, quick)) = target else {
-            return self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now);
+            return self.finish_up_to_date(errand, now);
         };
         match &self.prepared {
             // Nobody asked anew: go on with what was worked out before the fault.
@@ -286,7 +286,7 @@ impl Machine {
         effects.extend(match guard {
             Some(fault) if !is_approved => self.ask(errand, fault, Some(report), now),
             _ if planned.plan.is_empty() && installed == Some(report.release.digest) => {
-                self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0 }), now)
+                self.finish_up_to_date(errand, now)
             }
             _ => self.carry_out(errand, planned, now),
         });
@@ -312,6 +312,11 @@ impl Machine {
         }
         effects.extend(self.next_errand(now));
         effects
+    }
+
+    fn finish_up_to_date(&mut self, errand: Errand, now: Now) -> Effects {
+        let held = self.facts.is_held();
+        self.finish(errand, Ok(Answer::UpToDate { download_bytes: 0, held }), now)
     }
 
     /// A goal that was reached, or cannot be, ends the wait for another try at it.

@@ -1,5 +1,6 @@
 //! `wait`: for scripts, until the packs are where they should be.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep, timeout};
@@ -28,14 +29,16 @@ pub(super) async fn wait(
     };
     let client = engine(paths, limit.unwrap_or(PATIENCE).min(PATIENCE)).await?;
     let mut snapshots = client.watch();
-    let ready = snapshots.wait_for(|snapshot| verdict(snapshot, pack.as_deref(), until).is_some());
+    let is_over = |now: &Arc<Snapshot>| verdict(now, pack.as_deref(), until).is_some();
+    let ready = async { snapshots.wait_for(is_over).await.map(|snapshot| snapshot.clone()) };
     let ready = match limit {
-        Some(limit) => timeout(limit, ready).await.map_err(|_| too_late(limit))?,
-        None => ready.await,
+        Some(limit) => timeout(limit, ready).await.map_err(|_| limit),
+        None => Ok(ready.await),
     };
     let snapshot = match ready {
-        Ok(snapshot) => snapshot.clone(),
-        Err(_) => return Err(Fault::new(FaultKind::Cancelled, "ModSync has ended", "").into()),
+        Ok(Ok(snapshot)) => snapshot,
+        Ok(Err(_)) => return Err(Fault::new(FaultKind::Cancelled, "ModSync has ended", "").into()),
+        Err(limit) => return Err(too_late(limit, &snapshots.borrow(), pack.as_deref(), until)),
     };
     if let Some(Err((pack, fault))) = verdict(&snapshot, pack.as_deref(), until) {
         return Err(Failure::from(fault).about(&pack, None));
@@ -82,7 +85,12 @@ fn is_there(view: &PackView, until: Until) -> bool {
     }
 }
 
-fn too_late(limit: Duration) -> Failure {
-    let what = format!("waited for {} in vain", humantime::format_duration(limit));
-    Fault::new(FaultKind::Cancelled, what, "`modsync status` shows what it does.").into()
+/// What the packs are doing that are not there.
+fn too_late(limit: Duration, snapshot: &Snapshot, pack: Option<&str>, until: Until) -> Failure {
+    let asked = snapshot.packs.iter().filter(|view| pack.is_none_or(|pack| pack == view.name));
+    let late = asked.filter(|view| !is_there(view, until));
+    let late: Vec<_> = late.map(|view| text::headline(view, SystemTime::now())).collect();
+    let limit = humantime::format_duration(limit);
+    let what = format!("waited for {limit} in vain: {}", late.join("; "));
+    Fault::new(FaultKind::Cancelled, what, "`modsync status` shows more.").into()
 }
