@@ -57,14 +57,36 @@ fn without_being_asked_to_apply_it_shows_what_an_update_would_do_and_remembers_i
     let status = world.await_status("an update", is_shown);
     assert_eq!(status["phase"]["summary"]["download_bytes"], seeded.layout.needed(&old, &new));
     world.modsync("run").exits(1).says("another ModSync is running");
+    world.modsync("wait --until current --timeout 1s").exits(1).says("update available: ");
     world.modsync("check").exits(10).says("update available");
     ends_in_time(engine);
     world.has(&old);
 
     let status = world.status();
     assert!(is_shown(&status), "forgotten after a restart: {status:#}");
+    world.modsync("status").exits(0).says("`modsync apply pack` applies it");
     world.modsync("apply").exits(0);
     world.has(&new);
+}
+
+#[test]
+fn what_is_held_back_or_damaged_is_told_until_it_is_mended() {
+    let world = World::with(&pack());
+    world.publish(&next_pack());
+    world.modsync("sync").exits(0);
+    world.modsync("rollback").exits(0);
+    world.modsync("sync").exits(0).says("up to date with the release you went back to");
+    world.modsync("apply").exits(0);
+    world.modsync("sync").exits(0).says("up to date\n");
+
+    let installed = next_pack();
+    fs::write(world.pack().join(installed.0.keys().next().unwrap()), "damaged").unwrap();
+    world.modsync("verify").exits(11);
+    world.modsync("status").exits(0).says("ago: 1 file not as installed");
+    world.modsync("verify --repair").exits(0);
+    let status = world.modsync("status");
+    assert!(!status.exits(0).stdout.contains("not as installed"), "{}", status.stdout);
+    world.has(&installed);
 }
 
 #[test]
