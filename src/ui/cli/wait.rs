@@ -68,7 +68,7 @@ fn verdict(
     pack: Option<&str>,
     until: Until,
 ) -> Option<Result<(), (String, Fault)>> {
-    let mut packs = snapshot.packs.iter().filter(|view| pack.is_none_or(|pack| pack == view.name));
+    let mut packs = asked_for(snapshot, pack);
     let blocked = packs.clone().find(|view| matches!(view.phase, Phase::Blocked { .. }));
     let blocked = blocked.and_then(|view| Some((view.name.clone(), view.phase.fault()?.clone())));
     if until == Until::Current && blocked.is_some() {
@@ -76,6 +76,13 @@ fn verdict(
     }
     let some = packs.clone().next().is_some();
     (some && packs.all(|view| is_there(view, until))).then_some(Ok(()))
+}
+
+fn asked_for<'a>(
+    snapshot: &'a Snapshot,
+    pack: Option<&'a str>,
+) -> impl Iterator<Item = &'a PackView> + Clone {
+    snapshot.packs.iter().filter(move |view| pack.is_none_or(|pack| pack == view.name))
 }
 
 fn is_there(view: &PackView, until: Until) -> bool {
@@ -87,8 +94,7 @@ fn is_there(view: &PackView, until: Until) -> bool {
 
 /// What the packs are doing that are not there.
 fn too_late(limit: Duration, snapshot: &Snapshot, pack: Option<&str>, until: Until) -> Failure {
-    let asked = snapshot.packs.iter().filter(|view| pack.is_none_or(|pack| pack == view.name));
-    let late = asked.filter(|view| !is_there(view, until));
+    let late = asked_for(snapshot, pack).filter(|view| !is_there(view, until));
     let late: Vec<_> = late.map(|view| text::headline(view, SystemTime::now())).collect();
     let limit = humantime::format_duration(limit);
     let what = format!("waited for {limit} in vain: {}", late.join("; "));
