@@ -7,10 +7,11 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, LOCATION};
-use reqwest::{Client, ClientBuilder, Proxy, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Proxy, Response, StatusCode, Url, redirect};
 
 /// What an origin may cost us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +43,32 @@ impl Default for Limits {
 /// connection from before a sleep only looks alive.
 #[derive(Debug, Clone)]
 pub struct Http {
-    client: Client,
+    route: Arc<Route>,
     /// For this very machine, which no proxy can reach.
-    loopback: Client,
+    loopback: Arc<Route>,
     limits: Limits,
+}
+
+/// A way to servers. Its client is built when it is first used: reading the system's certificates takes longer than much
+/// that needs no server.
+#[derive(Debug)]
+struct Route {
+    through: Through,
+    client: OnceLock<Trusting>,
+}
+
+#[derive(Debug)]
+enum Through {
+    Proxy(Box<Proxy>),
+    /// The system's proxy, if there is one.
+    System,
+    Nothing,
+}
+
+#[derive(Debug)]
+struct Trusting {
+    client: Client,
+    /// Whether there are certificates to trust.
     has_roots: bool,
 }
 
@@ -103,14 +126,15 @@ pub enum RedirectError {
 impl Http {
     /// A client that goes through `proxy`, or else through the system's proxy if there is one.
     pub fn new(proxy: Option<&str>, limits: Limits) -> Result<Self, HttpError> {
-        let chosen = proxy.map(|proxy| Proxy::all(proxy).map_err(|e| unusable(proxy, e)));
-        let chosen = chosen.transpose()?;
-        let (client, has_roots) = build(&limits, |builder| match &chosen {
-            Some(proxy) => builder.proxy(proxy.clone()),
-            None => builder,
-        })?;
-        let (loopback, _) = build(&limits, ClientBuilder::no_proxy)?;
-        Ok(Self { client, loopback, limits, has_roots })
+        let through = match proxy {
+            Some(proxy) => {
+                let proxy = Proxy::all(proxy).map_err(|e| unusable(proxy, e))?;
+                Through::Proxy(Box::new(proxy))
+            }
+            None => Through::System,
+        };
+        let [route, loopback] = [through, Through::Nothing].map(Route::new).map(Arc::new);
+        Ok(Self { route, loopback, limits })
     }
 
     /// Fetches `url`, following redirects as far as the limits and [`RedirectError`] allow.
@@ -128,25 +152,67 @@ impl Http {
         let mut visited = Vec::new();
         let mut url = first;
         loop {
-            let response = self.send(&url, headers).await?;
+            let client = self.route(&url).client(&self.limits)?;
+            let response = client.send(&url, headers).await?;
             visited.push(url);
             match location(&response) {
                 Some(location) => url = next_hop(&visited, &location, self.limits.redirects)?,
-                None => return self.read(response).await,
+                None => return client.read(response, self.limits.max_bytes).await,
             }
         }
     }
 
+    fn route(&self, url: &Url) -> &Route {
+        if is_loopback(url) { &self.loopback } else { &self.route }
+    }
+}
+
+impl Route {
+    fn new(through: Through) -> Self {
+        Self { through, client: OnceLock::new() }
+    }
+
+    fn client(&self, limits: &Limits) -> Result<&Trusting, HttpError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let built = self.build(limits)?;
+        Ok(self.client.get_or_init(|| built))
+    }
+
+    /// A system without certificates to trust gets a client that trusts nobody, so that plain http still works.
+    fn build(&self, limits: &Limits) -> Result<Trusting, HttpError> {
+        let builder = || {
+            let builder = Client::builder()
+                .user_agent(concat!("modsync/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(limits.connect)
+                .read_timeout(limits.idle)
+                .redirect(redirect::Policy::none())
+                .referer(false)
+                .pool_max_idle_per_host(0);
+            match &self.through {
+                Through::Proxy(proxy) => builder.proxy(Proxy::clone(proxy)),
+                Through::System => builder,
+                Through::Nothing => builder.no_proxy(),
+            }
+        };
+        if let Ok(client) = builder().build() {
+            return Ok(Trusting { client, has_roots: true });
+        }
+        let client = builder().tls_certs_only([]).build().map_err(HttpError::Client)?;
+        Ok(Trusting { client, has_roots: false })
+    }
+}
+
+impl Trusting {
     async fn send(&self, url: &Url, headers: &HeaderMap) -> Result<Response, HttpError> {
-        let client = if is_loopback(url) { &self.loopback } else { &self.client };
-        let request = client.get(url.clone()).headers(headers.clone());
+        let request = self.client.get(url.clone()).headers(headers.clone());
         request.send().await.map_err(|error| self.classify(error))
     }
 
-    async fn read(&self, mut response: Response) -> Result<Answer, HttpError> {
+    async fn read(&self, mut response: Response, limit: usize) -> Result<Answer, HttpError> {
         let mut body = Vec::new();
         if response.status() == StatusCode::OK {
-            let limit = self.limits.max_bytes;
             let announced = response.content_length().unwrap_or(0);
             if usize::try_from(announced).map_or(true, |announced| announced > limit) {
                 return Err(HttpError::TooLarge(limit));
@@ -192,29 +258,6 @@ fn bare(url: &Url) -> String {
     url.set_query(None);
     url.set_fragment(None);
     url.into()
-}
-
-/// Builds a client, and says whether it has roots to trust. A system without any gets a client that
-/// trusts nobody, so that plain http still works.
-fn build(
-    limits: &Limits,
-    route: impl Fn(ClientBuilder) -> ClientBuilder,
-) -> Result<(Client, bool), HttpError> {
-    let builder = || {
-        let builder = Client::builder()
-            .user_agent(concat!("modsync/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(limits.connect)
-            .read_timeout(limits.idle)
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .pool_max_idle_per_host(0);
-        route(builder)
-    };
-    if let Ok(client) = builder().build() {
-        return Ok((client, true));
-    }
-    let rootless = builder().tls_certs_only([]).build();
-    Ok((rootless.map_err(HttpError::Client)?, false))
 }
 
 fn unusable(proxy: &str, source: reqwest::Error) -> HttpError {
