@@ -86,8 +86,12 @@ pub struct Given<'a> {
 
 /// Refuses a folder in which a link stands in place of a folder of the release.
 pub fn check_folders(manifest: &Manifest, inventory: &Inventory) -> Result<(), Fault> {
-    let is_link =
-        |dir: &&str| inventory.others.get(*dir).is_some_and(|o| o.stat.kind == Kind::Link);
+    let links = inventory.others.iter().filter(|(_, other)| other.stat.kind == Kind::Link);
+    let links: BTreeSet<&str> = links.map(|(path, _)| path.as_str()).collect();
+    if links.is_empty() {
+        return Ok(());
+    }
+    let is_link = |dir: &&str| links.contains(dir);
     match manifest.files().flat_map(|(_, path, _)| path.ancestors()).find(is_link) {
         Some(dir) => Err(link_in_the_way(dir)),
         None => Ok(()),

@@ -111,7 +111,7 @@ impl Globs {
 
     /// Whether a pattern names this path or a folder above it.
     pub fn matches(&self, path: impl AsRef<std::path::Path>) -> bool {
-        self.set.is_match(path)
+        !self.patterns.is_empty() && self.set.is_match(path)
     }
 }
 

@@ -196,7 +196,7 @@ fn check_component(component: &str) -> Result<(), PathError> {
 
 fn first_refused(component: &str) -> Option<char> {
     // Nearly all names are fine, and ASCII throughout: that is seen without decoding them.
-    let is_fine = |b: u8| b.is_ascii() && !is_refused(char::from(b));
+    let is_fine = |b: u8| b.is_ascii() && !is_refused_ascii(b);
     if component.bytes().all(is_fine) {
         return None;
     }
@@ -204,9 +204,13 @@ fn first_refused(component: &str) -> Option<char> {
 }
 
 fn is_refused(c: char) -> bool {
-    matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
-        || c.is_control()
-        || is_invisible(c)
+    let ascii = u8::try_from(c).ok().filter(u8::is_ascii);
+    ascii.map_or_else(|| c.is_control() || is_invisible(c), is_refused_ascii)
+}
+
+fn is_refused_ascii(b: u8) -> bool {
+    b.is_ascii_control()
+        || matches!(b, b'/' | b'\\' | b':' | b'*' | b'?' | b'"' | b'<' | b'>' | b'|')
 }
 
 /// Characters that make a name look like another one: zero-width, joiners, direction marks, BOM.

@@ -26,7 +26,7 @@ pub fn write_all_at(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(buf, offset)
 }
 
-/// A folder of names, opened in one step and never through a link. `None` where the system has no such step.
+/// A folder on a way of names alone, opened in one step and never through a link. `None` where the system has no such step.
 pub(super) fn dir_below(dir: &Dir, path: &Path) -> Option<io::Result<Dir>> {
     below(dir, path, None).map(|opened| opened.map(Dir::from_std_file))
 }
@@ -50,7 +50,8 @@ fn below(dir: &Dir, path: &Path, file: Option<Access>) -> Option<io::Result<File
         Some(Access::Make) => (FILE | OFlags::RDWR | OFlags::CREATE, NEW_FILE),
     };
     let flags = opening | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    // Names alone lead nowhere else without links. Linux would make sure of it under a lock that all threads share.
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let opened = openat2(dir, path, flags, mode, resolve);
     Some(opened.map(File::from).map_err(io::Error::from))
 }
