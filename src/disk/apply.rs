@@ -16,11 +16,15 @@ use super::baseline::{self, Baseline};
 use super::fs::{FsError, Kind, Root, Stat};
 use super::journal::{self, Journal, Reason, Step};
 use super::layout::{self, BASELINE, BASELINE_NEXT, JOURNAL, OWN_FOLDER, STAGING, TRASH};
+use super::parts::in_parts;
 use super::record::Loaded;
 use super::trash;
 use super::verify::Cancel;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::path::parent;
+
+/// Steps that a thread is started for when they are checked.
+const STEPS: usize = 1_000;
 
 /// How an apply ended without failing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,41 +118,43 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
         return Err(Fault::new(FaultKind::FolderChanged, what, "ModSync finishes it first."));
     }
     check_folders(root, journal.steps.iter().map(Step::target))?;
-    for step in &journal.steps {
-        let stands = root.stat(step.target())?;
-        let as_planned = match step {
-            Step::Remove { was, .. } => stands.is_some_and(|stat| was.looks_like(stat)),
-            Step::Put { from, looks, was, .. } => {
-                let obstacle = stands.filter(|stat| stat.is_file());
-                (obstacle.is_none() || obstacle == *was)
-                    && root.stat(from.to_string())?.is_some_and(|stat| looks.looks_like(stat))
-            }
-            Step::Link { from, looks, was, .. } => {
-                let obstacle = stands.filter(|stat| stat.is_file());
-                (obstacle.is_none() || obstacle == *was)
-                    && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat))
-            }
-            Step::Clear { .. }
-            | Step::Prune { .. }
-            | Step::MakeDir { .. }
-            | Step::Restore { .. } => true,
-        };
-        if !as_planned {
-            return Err(changed_meanwhile(step.target()));
+    let check = |steps: &[Step]| steps.iter().try_for_each(|step| check_target(root, step));
+    in_parts(&journal.steps, STEPS, check).into_iter().collect()
+}
+
+fn check_target(root: &Root, step: &Step) -> Result<(), Fault> {
+    let stands = root.stat(step.target())?;
+    let as_planned = match step {
+        Step::Remove { was, .. } => stands.is_some_and(|stat| was.looks_like(stat)),
+        Step::Put { from, looks, was, .. } => {
+            let obstacle = stands.filter(|stat| stat.is_file());
+            (obstacle.is_none() || obstacle == *was)
+                && root.stat(from.to_string())?.is_some_and(|stat| looks.looks_like(stat))
         }
-        if let Step::Clear { path, kind: Kind::Dir, .. } = step {
-            // A folder takes what is in it along, and that changes the folder as well.
-            root.check_writable(path)?;
-            root.check_same_disk(path)?;
+        Step::Link { from, looks, was, .. } => {
+            let obstacle = stands.filter(|stat| stat.is_file());
+            (obstacle.is_none() || obstacle == *was)
+                && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat))
         }
-        let goes = matches!(
-            step,
-            Step::Remove { .. } | Step::Clear { .. } | Step::Link { .. } | Step::Put { .. }
-        );
-        if goes && stands.is_some() {
-            let path = Path::new(step.target());
-            root.check_replaceable(path).map_err(|e| refused(e, path))?;
+        Step::Clear { .. } | Step::Prune { .. } | Step::MakeDir { .. } | Step::Restore { .. } => {
+            true
         }
+    };
+    if !as_planned {
+        return Err(changed_meanwhile(step.target()));
+    }
+    if let Step::Clear { path, kind: Kind::Dir, .. } = step {
+        // A folder takes what is in it along, and that changes the folder as well.
+        root.check_writable(path)?;
+        root.check_same_disk(path)?;
+    }
+    let goes = matches!(
+        step,
+        Step::Remove { .. } | Step::Clear { .. } | Step::Link { .. } | Step::Put { .. }
+    );
+    if goes && stands.is_some() {
+        let path = Path::new(step.target());
+        root.check_replaceable(path).map_err(|e| refused(e, path))?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ pub mod layout;
 pub mod names;
 pub mod numbered;
 pub mod pace;
+pub mod parts;
 pub mod plan;
 pub mod record;
 pub mod reuse;

@@ -5,8 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::fs::{Kind, Stat};
 use super::inventory::Inventory;
+use super::parts::in_parts;
 use crate::model::manifest::{EntryIndex, Manifest};
 use crate::model::path::RelPath;
+
+/// Files that a thread is started for.
+const PART: usize = 10_000;
 
 /// The names of a release's files, as a folder tells names apart.
 #[derive(Debug)]
@@ -42,11 +46,16 @@ impl<'a> Names<'a> {
 
     pub fn places(&self) -> Places {
         let mut places = Places::of_nothing(self.manifest);
-        for (path, &stat) in &self.inventory.files {
-            match self.entry(path.as_str()) {
-                Some(entry) if self.leads_to(entry, path) => places.files[entry] = Some(stat),
+        let files: Vec<_> = self.inventory.files.iter().collect();
+        let look_up = |part: &[(&RelPath, &Stat)]| -> Vec<_> {
+            part.iter().map(|(path, _)| self.entry(path.as_str())).collect()
+        };
+        let entries = in_parts(&files, PART, look_up).into_iter().flatten();
+        for ((path, stat), entry) in files.iter().copied().zip(entries) {
+            match entry {
+                Some(entry) if self.leads_to(entry, path) => places.files[entry] = Some(*stat),
                 Some(_) => {}
-                None => drop(places.unnamed.insert(path.to_string(), stat)),
+                None => drop(places.unnamed.insert(path.to_string(), *stat)),
             }
         }
         let dirs = self.inventory.dirs.iter().map(|dir| (dir, Kind::Dir));

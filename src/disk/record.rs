@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, BufReader, Read, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -18,6 +19,8 @@ use crate::model::manifest::hex;
 
 /// Far above a baseline of a million files.
 const MAX_BYTES: u64 = 512 << 20;
+/// Bytes that are hashed while they are read, by a thread of its own.
+const LARGE: usize = 1 << 20;
 const MAGIC: &str = "modsync-record 1 sha256=";
 /// Bytes of the header, its end of line included.
 const HEADER: u64 = MAGIC.len() as u64 + 64 + 1;
@@ -164,9 +167,16 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let rest = bytes.strip_prefix(MAGIC.as_bytes())?;
     let (digest, body) = rest.split_at_checked(64)?;
     let body = body.strip_prefix(b"\n")?;
-    (hex(&Sha256::digest(body)).as_bytes() == digest)
-        .then(|| serde_json::from_slice(body).ok())
-        .flatten()
+    let is_whole = || hex(&Sha256::digest(body)).as_bytes() == digest;
+    let read = || serde_json::from_slice(body).ok();
+    if body.len() < LARGE {
+        return is_whole().then(read).flatten();
+    }
+    thread::scope(|scope| {
+        let is_whole = scope.spawn(is_whole);
+        let value = read();
+        value.filter(|_| is_whole.join().unwrap_or(false))
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::fs::{FsError, Kind, Root, Stat, read_exact_at};
 use super::layout;
 use super::numbered::{Numbered, number_of};
 use super::pace::Pace;
+use super::parts::in_parts;
 use super::verify::Content;
 use crate::model::manifest::{EntryIndex, Manifest};
 
@@ -25,6 +26,8 @@ const SMALL: usize = 64 << 10;
 /// Files that lie on one shelf, which is a folder. The names of so many fit into one block, which ext4 searches quickly.
 /// What lies where another number of them put it is not found again.
 const SHELF: usize = 200;
+/// Shelves that a thread is started for when they are listed.
+const SHELVES: usize = 50;
 /// What the name of a shelf begins with; its number follows.
 const PREFIX: &str = "shelf-";
 
@@ -188,9 +191,7 @@ impl Staging {
 
     /// How all files look.
     pub(super) fn list(&self) -> Result<BTreeMap<EntryIndex, Stat>, FsError> {
-        let mut looks = Vec::new();
-        each(&self.root, &self.folder, &mut |entry, stat| looks.push((entry, stat)))?;
-        Ok(looks.into_iter().collect())
+        Ok(list(&self.root, &self.folder)?.into_iter().collect())
     }
 
     fn open_to_write(&self, entry: EntryIndex, buf: &[u8]) -> io::Result<Arc<File>> {
@@ -243,21 +244,25 @@ impl Content for Staging {
     }
 }
 
-/// Tells of the files in the staging folder of a release: their entries, and how they look.
-pub(super) fn each(
+/// The files in the staging folder of a release: their entries, and how they look.
+pub(super) fn list(root: &Root, folder: &str) -> Result<Vec<(EntryIndex, Stat)>, FsError> {
+    let shelves = shelves(root, folder)?;
+    let found = in_parts(&shelves, SHELVES, |shelves| list_shelves(root, shelves));
+    Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+fn list_shelves(
     root: &Root,
-    folder: &str,
-    found: &mut dyn FnMut(EntryIndex, Stat),
-) -> Result<(), FsError> {
-    for (number, shelf) in shelves(root, folder)? {
+    shelves: &[(usize, String)],
+) -> Result<Vec<(EntryIndex, Stat)>, FsError> {
+    let mut found = Vec::new();
+    for (number, shelf) in shelves {
         root.each(shelf, &mut |name, stat| {
             let entry = name.to_str().and_then(number_of).filter(|_| stat.is_file());
-            if let Some(entry) = entry.filter(|entry| entry / SHELF == number) {
-                found(entry, stat);
-            }
+            found.extend(entry.filter(|entry| entry / SHELF == *number).map(|entry| (entry, stat)));
         })?;
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The shelves that a staging folder has: their numbers, and where they lie below the pack's folder.

@@ -107,12 +107,9 @@ fn staged(root: &Root, folder: &str) -> Result<BTreeMap<RelPath, (String, u64)>,
     let Some(manifest) = torrent.and_then(|bytes| metainfo::parse(&bytes).ok()) else {
         return Ok(BTreeMap::new());
     };
-    let mut files = BTreeMap::new();
-    staging::each(root, folder, &mut |number, stat| {
-        if let Some(Entry { path: Some(path), .. }) = manifest.entries.get(number) {
-            let at = format!("{folder}/{}", staging::place_of(number));
-            files.insert(path.clone(), (at, stat.length));
-        }
-    })?;
-    Ok(files)
+    let known = staging::list(root, folder)?.into_iter().filter_map(|(entry, stat)| {
+        let Entry { path, .. } = manifest.entries.get(entry)?;
+        Some((path.clone()?, (format!("{folder}/{}", staging::place_of(entry)), stat.length)))
+    });
+    Ok(known.collect())
 }
