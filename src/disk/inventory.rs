@@ -66,6 +66,14 @@ impl Scan {
         Self { inventory, places: Places::of_nothing(manifest), live, staged, elsewhere }
     }
 
+    /// Whether every file of the release stands in its place, as it should be.
+    pub fn is_all_right(&self, manifest: &Manifest) -> bool {
+        let is_there = |(entry, _, length): (EntryIndex, &RelPath, u64)| {
+            self.places.at(entry).is_some_and(|stat| stat.length == length)
+        };
+        self.live.count() == manifest.pieces.len() && manifest.files().all(is_there)
+    }
+
     /// The same, counting what lies in staging for other releases as staged for this one.
     pub fn and_superseded(
         mut self,

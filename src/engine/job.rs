@@ -105,7 +105,8 @@ pub enum Outcome {
     },
     /// Asked to stop in the middle; the journal stays.
     Interrupted,
-    Verified(VerifyReport, Arc<Planned>),
+    /// With the plan that puts the problems right, if there are any.
+    Verified(VerifyReport, Option<Arc<Planned>>),
     Cleaned {
         report: CleanReport,
         /// `None`: the trash is as it was.

@@ -73,7 +73,7 @@ impl Context {
 pub async fn run(job: Job, context: Context) -> Result<Outcome, Fault> {
     let done = carry_out(job, context).await;
     // The next one may be long in coming.
-    heap::give_back();
+    heap::give_back_aside();
     done
 }
 

@@ -120,6 +120,15 @@ pub struct VerifyReport {
     pub repaired: Option<ApplyReport>,
 }
 
+impl VerifyReport {
+    /// Of a folder that has a release and nothing else.
+    pub fn all_right(release: Release) -> Self {
+        let (problems, kept, extra) = (Vec::new(), Vec::new(), Vec::new());
+        let files = release.files;
+        Self { release, files, problems, kept, extra, bad_bytes: 0, repaired: None }
+    }
+}
+
 /// What a clean did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanReport {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{Context, change, read_torrent, torrent_of};
 use crate::disk::baseline::{self, Baseline};
 use crate::disk::fs::Root;
-use crate::disk::inventory::{self, Inventory, ScanError};
+use crate::disk::inventory::{self, Inventory, Scan, ScanError};
 use crate::disk::layout;
 use crate::disk::plan::{self, Action, Given};
 use crate::disk::superseded::Superseded;
@@ -20,7 +20,7 @@ use crate::model::fault::Fault;
 use crate::model::manifest::{Manifest, PieceSet};
 use crate::model::pack::PackConfig;
 use crate::model::release::Release;
-use crate::model::report::{PlanReport, Problem, ProblemKind, VerifyReport};
+use crate::model::report::{FileLine, PlanReport, Problem, ProblemKind, VerifyReport};
 use crate::model::snapshot::Unit;
 
 /// Looks at the folder and plans. Nothing is changed.
@@ -67,15 +67,15 @@ struct Seen {
 /// Reads the torrent and lists the folder.
 fn see(context: &Context, root: Option<&Root>, release: &Release) -> Result<Seen, Fault> {
     root.iter().for_each(|root| root.set_pace(context.pace));
-    let read = || -> Result<_, Fault> {
+    let parse = || -> Result<_, Fault> {
         let torrent = Bytes::from(torrent_of(context, root, release)?);
         let manifest = Arc::new(read_torrent(&torrent)?);
         context.progress.set(0, manifest.stream_length, Unit::Bytes);
         Ok((torrent, manifest))
     };
     let list = || root.map(|root| inventory::list(root, &context.cancel)).transpose();
-    let (read, inventory) = both(read, list);
-    let (torrent, manifest) = read?;
+    let (parsed, inventory) = both(parse, list);
+    let (torrent, manifest) = parsed?;
     Ok(Seen { torrent, manifest, inventory: inventory? })
 }
 
@@ -88,32 +88,52 @@ fn both<A: Send, B>(aside: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) 
     })
 }
 
+/// Plans what was seen, trusting files that look as the baseline says unless all of them are to be read.
 fn plan_for(
     context: &Context,
     root: Option<Arc<Root>>,
     baseline: Option<Baseline>,
-    seen: Seen,
+    mut seen: Seen,
     release: Release,
     look: Look,
 ) -> Result<Planned, Fault> {
-    let Seen { torrent, manifest, inventory } = seen;
-    let scan = match root.as_ref().zip(inventory) {
-        Some((root, inventory)) => {
-            let done = |done| context.progress.set(done, manifest.stream_length, Unit::Bytes);
-            plan::check_folders(&manifest, &inventory)?;
-            let baseline = baseline.as_ref().filter(|_| look != Look::Whole);
-            let trusted = match baseline {
-                Some(baseline) => trusted(context, root, baseline, &manifest, &inventory)?,
-                None => PieceSet::none(manifest.pieces.len()),
-            };
-            let superseded = Superseded::find(root, &manifest, context.offered_hash())?;
-            let cancel = &context.cancel;
-            inventory::scan(inventory, root, &manifest, &trusted, cancel, &done)?
-                .and_superseded(&superseded, &manifest, cancel)
-                .map_err(ScanError::from)?
-        }
-        None => inventory::Scan::of_nothing(&manifest),
+    let trusting = baseline.as_ref().filter(|_| look != Look::Whole);
+    let scan = read(context, root.as_ref(), &mut seen, trusting)?;
+    plan_of(context, root, baseline, seen, scan, release)
+}
+
+/// Reads what lies in the places of the release.
+fn read(
+    context: &Context,
+    root: Option<&Arc<Root>>,
+    seen: &mut Seen,
+    trusting: Option<&Baseline>,
+) -> Result<Scan, Fault> {
+    let manifest = &seen.manifest;
+    let Some((root, inventory)) = root.zip(seen.inventory.take()) else {
+        return Ok(Scan::of_nothing(manifest));
     };
+    let done = |done| context.progress.set(done, manifest.stream_length, Unit::Bytes);
+    plan::check_folders(manifest, &inventory)?;
+    let trusted = match trusting {
+        Some(baseline) => trusted(context, root, baseline, manifest, &inventory)?,
+        None => PieceSet::none(manifest.pieces.len()),
+    };
+    let superseded = Superseded::find(root, manifest, context.offered_hash())?;
+    let cancel = &context.cancel;
+    let scan = inventory::scan(inventory, root, manifest, &trusted, cancel, &done)?;
+    Ok(scan.and_superseded(&superseded, manifest, cancel).map_err(ScanError::from)?)
+}
+
+fn plan_of(
+    context: &Context,
+    root: Option<Arc<Root>>,
+    baseline: Option<Baseline>,
+    seen: Seen,
+    scan: Scan,
+    release: Release,
+) -> Result<Planned, Fault> {
+    let Seen { torrent, manifest, .. } = seen;
     let others = context.neighbours.iter().filter_map(|folder| Root::open(folder).ok());
     let others: Vec<_> = others.inspect(|root| root.set_pace(context.pace)).collect();
     let scan = scan.and_elsewhere(root.as_deref(), &others, &manifest, &context.cancel)?;
@@ -124,12 +144,8 @@ fn plan_for(
         baseline: baseline.as_ref(),
         policy: &context.config.policy,
     });
-    let inventory::Scan { elsewhere, inventory, places, .. } = scan;
-    // Of a large pack this takes a while, and nobody need wait for it.
-    let _ = thread::Builder::new().spawn(move || {
-        drop((inventory, places, baseline));
-        heap::give_back();
-    });
+    let Scan { elsewhere, inventory, places, .. } = scan;
+    heap::drop_aside((inventory, places, baseline));
     Ok(Planned { plan, manifest, torrent, elsewhere, arrived: Arc::default() })
 }
 
@@ -153,38 +169,49 @@ fn trusted(
 
 pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fault> {
     let root = layout::look(&context.config.folder, context.facts.known_marker())?;
-    let (baseline, seen) = both(
-        || root.as_deref().map(baseline::peek).transpose(),
+    let (head, seen) = both(
+        || root.as_deref().map(baseline::peek_head).transpose(),
         || see(context, root.as_deref(), &release),
     );
-    let baseline = baseline?.flatten();
-    if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
+    let installed = head?.flatten().map(|head| head.release);
+    if context.is_news(installed.as_ref()) {
         return change::recover(context);
     }
-    let planned = plan_for(context, root, baseline, seen?, release, Look::Whole)?;
-    let plan = &planned.plan;
-    let problems = plan
-        .actions
-        .iter()
-        .filter_map(|(&entry, action)| {
-            let entry = planned.manifest.entries.get(entry)?;
-            let path = entry.path.as_ref()?.to_string();
-            let obstacle = plan.obstacles.contains_key(&path);
-            let kind = problem(*action, entry.length, obstacle)?;
-            Some(Problem { path, kind })
-        })
-        .collect();
+    let mut seen = seen?;
+    let scan = read(context, root.as_ref(), &mut seen, None)?;
+    let is_installed = installed.is_some_and(|installed| installed.digest == release.digest);
+    if is_installed && scan.is_all_right(&seen.manifest) {
+        // Nothing need be planned, and which of the files are ours makes no difference.
+        let extra = plan::extras(&scan.places, &context.config.policy);
+        let extra = extra.map(|(path, stat)| FileLine { path, length: stat.length }).collect();
+        heap::drop_aside((seen, scan));
+        let report = VerifyReport { extra, ..VerifyReport::all_right(release) };
+        return Ok(Outcome::Verified(report, None));
+    }
+    let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
+    let planned = plan_of(context, root, baseline, seen, scan, release)?;
+    let report = report(&planned);
+    let repair = (!report.problems.is_empty()).then(|| Arc::new(planned));
+    Ok(Outcome::Verified(report, repair))
+}
+
+fn report(planned: &Planned) -> VerifyReport {
+    let Planned { plan, manifest, .. } = planned;
+    let problems = plan.actions.iter().filter_map(|(&entry, action)| {
+        let entry = manifest.entries.get(entry)?;
+        let path = entry.path.as_ref()?.to_string();
+        let obstacle = plan.obstacles.contains_key(&path);
+        let kind = problem(*action, entry.length, obstacle)?;
+        Some(Problem { path, kind })
+    });
     let PlanReport { kept, extra, .. } = planned.report();
-    let report = VerifyReport {
-        release: plan.release.clone(),
-        files: plan.release.files,
-        problems,
+    VerifyReport {
+        problems: problems.collect(),
         kept,
         extra,
-        bad_bytes: plan.wanted.iter().map(|piece| planned.manifest.piece_size(piece)).sum(),
-        repaired: None,
-    };
-    Ok(Outcome::Verified(report, Arc::new(planned)))
+        bad_bytes: plan.wanted.iter().map(|piece| manifest.piece_size(piece)).sum(),
+        ..VerifyReport::all_right(plan.release.clone())
+    }
 }
 
 fn problem(action: Action, length: u64, obstacle: bool) -> Option<ProblemKind> {

@@ -74,7 +74,7 @@ impl Machine {
             }
             Outcome::Verified(report, planned) => {
                 let repair = errand.goal == Goal::Verify { repair: true };
-                if repair && !report.problems.is_empty() {
+                if let Some(planned) = planned.filter(|_| repair) {
                     errand.verified = Some(report);
                     self.carry_out(errand, planned, now)
                 } else {
