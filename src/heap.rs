@@ -24,11 +24,12 @@ pub fn drop_aside<T: Send + 'static>(value: T) {
 }
 
 /// Gives back to the system what is free, beside other work.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn give_back_aside() {
     drop_aside(());
 }
 
-/// <https://man7.org/linux/man-pages/man3/malloc_trim.3.html>
+/// Gives back to the system what is free between what is in use: <https://man7.org/linux/man-pages/man3/malloc_trim.3.html>
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "only the C library can be asked for it")]
 fn give_back() {
@@ -38,6 +39,9 @@ fn give_back() {
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn share() {}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn give_back_aside() {}
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn give_back() {}

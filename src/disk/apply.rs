@@ -119,7 +119,7 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
     }
     check_folders(root, journal.steps.iter().map(Step::target))?;
     let check = |steps: &[Step]| steps.iter().try_for_each(|step| check_target(root, step));
-    in_parts(&journal.steps, STEPS, check).into_iter().collect()
+    in_parts(&journal.steps, STEPS, root.pace(), check).into_iter().collect()
 }
 
 fn check_target(root: &Root, step: &Step) -> Result<(), Fault> {

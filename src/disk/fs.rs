@@ -125,7 +125,7 @@ impl Root {
     }
 
     /// How many may read here at once, and how gently.
-    pub(super) fn pace(&self) -> (usize, Pace) {
+    pub fn pace(&self) -> (usize, Pace) {
         let pace = self.pace.get().copied().unwrap_or_default();
         (pace.threads(|| platform::spins(&self.dir)), pace)
     }

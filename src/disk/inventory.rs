@@ -71,7 +71,7 @@ impl Scan {
         let is_there = |(entry, _, length): (EntryIndex, &RelPath, u64)| {
             self.places.at(entry).is_some_and(|stat| stat.length == length)
         };
-        self.live.count() == manifest.pieces.len() && manifest.files().all(is_there)
+        self.live.is_full() && manifest.files().all(is_there)
     }
 
     /// The same, counting what lies in staging for other releases as staged for this one.
@@ -158,7 +158,7 @@ pub fn scan(
     if let Some(closed) = inventory.closed.iter().find(needed) {
         root.list(closed)?;
     }
-    let places = Names::of(manifest, &inventory).places();
+    let places = Names::of(manifest, &inventory).places(root.pace());
     let mut candidates = candidates(manifest, &places);
     trusted.iter().for_each(|piece| candidates.remove(piece));
     let content = Live::new(Arc::clone(root), Arc::clone(manifest));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::fs::{Kind, Stat};
 use super::inventory::Inventory;
+use super::pace::Pace;
 use super::parts::in_parts;
 use crate::model::manifest::{EntryIndex, Manifest};
 use crate::model::path::RelPath;
@@ -44,13 +45,14 @@ impl<'a> Names<'a> {
         self.entry(path).is_some()
     }
 
-    pub fn places(&self) -> Places {
+    /// What stands where they lead, found by so many threads.
+    pub fn places(&self, pace: (usize, Pace)) -> Places {
         let mut places = Places::of_nothing(self.manifest);
         let files: Vec<_> = self.inventory.files.iter().collect();
         let look_up = |part: &[(&RelPath, &Stat)]| -> Vec<_> {
             part.iter().map(|(path, _)| self.entry(path.as_str())).collect()
         };
-        let entries = in_parts(&files, PART, look_up).into_iter().flatten();
+        let entries = in_parts(&files, PART, pace, look_up).into_iter().flatten();
         for ((path, stat), entry) in files.iter().copied().zip(entries) {
             match entry {
                 Some(entry) if self.leads_to(entry, path) => places.files[entry] = Some(*stat),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufReader, Read, Write};
 use std::marker::PhantomData;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -173,9 +174,14 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
         return is_whole().then(read).flatten();
     }
     thread::scope(|scope| {
-        let is_whole = scope.spawn(is_whole);
+        let aside = thread::Builder::new().spawn_scoped(scope, is_whole);
         let value = read();
-        value.filter(|_| is_whole.join().unwrap_or(false))
+        let is_whole = match aside {
+            Ok(aside) => aside.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            // No thread can be had.
+            Err(_) => is_whole(),
+        };
+        value.filter(|_| is_whole)
     })
 }
 

@@ -247,7 +247,7 @@ impl Content for Staging {
 /// The files in the staging folder of a release: their entries, and how they look.
 pub(super) fn list(root: &Root, folder: &str) -> Result<Vec<(EntryIndex, Stat)>, FsError> {
     let shelves = shelves(root, folder)?;
-    let found = in_parts(&shelves, SHELVES, |shelves| list_shelves(root, shelves));
+    let found = in_parts(&shelves, SHELVES, root.pace(), |shelves| list_shelves(root, shelves));
     Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
 }
 

@@ -121,8 +121,8 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
-    /// Of a folder that has a release and nothing else.
-    pub fn all_right(release: Release) -> Self {
+    /// Of a release in whose folder nothing was found yet that is to be told.
+    pub fn of(release: Release) -> Self {
         let (problems, kept, extra) = (Vec::new(), Vec::new(), Vec::new());
         let files = release.files;
         Self { release, files, problems, kept, extra, bad_bytes: 0, repaired: None }

@@ -54,7 +54,7 @@ pub struct Http {
 #[derive(Debug)]
 struct Route {
     through: Through,
-    client: OnceLock<Trusting>,
+    client: OnceLock<Ready>,
 }
 
 #[derive(Debug)]
@@ -65,8 +65,8 @@ enum Through {
     Nothing,
 }
 
-#[derive(Debug)]
-struct Trusting {
+#[derive(Debug, Clone)]
+struct Ready {
     client: Client,
     /// Whether there are certificates to trust.
     has_roots: bool,
@@ -152,7 +152,7 @@ impl Http {
         let mut visited = Vec::new();
         let mut url = first;
         loop {
-            let client = self.route(&url).client(&self.limits)?;
+            let client = self.route(&url).ready(&self.limits)?;
             let response = client.send(&url, headers).await?;
             visited.push(url);
             match location(&response) {
@@ -172,16 +172,20 @@ impl Route {
         Self { through, client: OnceLock::new() }
     }
 
-    fn client(&self, limits: &Limits) -> Result<&Trusting, HttpError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
+    /// Its client. Without certificates it serves for once: the next one may find some.
+    fn ready(&self, limits: &Limits) -> Result<Ready, HttpError> {
+        if let Some(ready) = self.client.get() {
+            return Ok(ready.clone());
         }
         let built = self.build(limits)?;
-        Ok(self.client.get_or_init(|| built))
+        if built.has_roots {
+            return Ok(self.client.get_or_init(|| built).clone());
+        }
+        Ok(built)
     }
 
     /// A system without certificates to trust gets a client that trusts nobody, so that plain http still works.
-    fn build(&self, limits: &Limits) -> Result<Trusting, HttpError> {
+    fn build(&self, limits: &Limits) -> Result<Ready, HttpError> {
         let builder = || {
             let builder = Client::builder()
                 .user_agent(concat!("modsync/", env!("CARGO_PKG_VERSION")))
@@ -197,14 +201,14 @@ impl Route {
             }
         };
         if let Ok(client) = builder().build() {
-            return Ok(Trusting { client, has_roots: true });
+            return Ok(Ready { client, has_roots: true });
         }
         let client = builder().tls_certs_only([]).build().map_err(HttpError::Client)?;
-        Ok(Trusting { client, has_roots: false })
+        Ok(Ready { client, has_roots: false })
     }
 }
 
-impl Trusting {
+impl Ready {
     async fn send(&self, url: &Url, headers: &HeaderMap) -> Result<Response, HttpError> {
         let request = self.client.get(url.clone()).headers(headers.clone());
         request.send().await.map_err(|error| self.classify(error))

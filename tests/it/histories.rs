@@ -424,7 +424,7 @@ fn clean(root: Root, release: &Files, number: u8, policy: &Policy) -> Result<(),
     recover(&root, &cancel, &|_| {})?;
     let manifest = metainfo::parse(&torrent(release)).unwrap();
     let inventory = list(&root, &cancel).map_err(Fault::from)?;
-    let extras = extras(&Names::of(&manifest, &inventory).places(), policy).collect();
+    let extras = extras(&Names::of(&manifest, &inventory).places(root.pace()), policy).collect();
     let of = Some(release_of(&manifest, number));
     let journal = Journal {
         id: trash::new_id(&root, SystemTime::now())?,

@@ -31,7 +31,7 @@ pub(super) fn dir_below(dir: &Dir, path: &Path) -> Option<io::Result<Dir>> {
     below(dir, path, None).map(|opened| opened.map(Dir::from_std_file))
 }
 
-/// The same of whatever stands there.
+/// The same of whatever stands there, on a way of names alone.
 pub(super) fn file_below(dir: &Dir, path: &Path, access: Access) -> Option<io::Result<File>> {
     below(dir, path, Some(access))
 }
@@ -40,6 +40,7 @@ pub(super) fn file_below(dir: &Dir, path: &Path, access: Access) -> Option<io::R
 #[cfg(target_os = "linux")]
 fn below(dir: &Dir, path: &Path, file: Option<Access>) -> Option<io::Result<File>> {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+    debug_assert!(super::leads_down(path));
     const FILE: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
     /// As far as the user's mask lets it.
     const NEW_FILE: Mode = Mode::from_raw_mode(0o666);

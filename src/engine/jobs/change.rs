@@ -280,7 +280,7 @@ pub(super) fn clean(
     let manifest = read_torrent(&torrent_of(context, Some(&root), &release)?)?;
     root.set_pace(context.pace);
     let inventory = inventory::list(&root, &context.cancel)?;
-    let places = Names::of(&manifest, &inventory).places();
+    let places = Names::of(&manifest, &inventory).places(root.pace());
     let extras: BTreeMap<_, _> = plan::extras(&places, &context.config.policy).collect();
     let moved: Vec<_> = extras
         .iter()

@@ -35,8 +35,10 @@ pub(super) fn scan(context: &Context, release: Release, look: Look) -> Result<Ou
     {
         return Ok(Outcome::AsInstalled);
     }
-    let seen = see(context, root.as_deref(), &release)?;
-    let planned = plan_for(context, root, baseline, seen, release, look)?;
+    let (parsed, inventory) = see(context, root.as_deref(), &release)?;
+    let trusting = baseline.as_ref().filter(|_| look != Look::Whole);
+    let scan = read(context, root.as_ref(), &parsed.manifest, inventory, trusting)?;
+    let planned = plan_of(context, root, baseline, parsed, scan, release)?;
     Ok(Outcome::Scanned(Arc::new(planned)))
 }
 
@@ -57,26 +59,28 @@ fn looks_installed(root: &Root, baseline: &Baseline, config: &PackConfig) -> Res
     Ok(true)
 }
 
-/// A release, and what there is of the folder it is for.
-struct Seen {
+/// The torrent of a release, and what it says.
+struct Parsed {
     torrent: Bytes,
     manifest: Arc<Manifest>,
-    inventory: Option<Inventory>,
 }
 
 /// Reads the torrent and lists the folder.
-fn see(context: &Context, root: Option<&Root>, release: &Release) -> Result<Seen, Fault> {
+fn see(
+    context: &Context,
+    root: Option<&Root>,
+    release: &Release,
+) -> Result<(Parsed, Option<Inventory>), Fault> {
     root.iter().for_each(|root| root.set_pace(context.pace));
     let parse = || -> Result<_, Fault> {
         let torrent = Bytes::from(torrent_of(context, root, release)?);
         let manifest = Arc::new(read_torrent(&torrent)?);
         context.progress.set(0, manifest.stream_length, Unit::Bytes);
-        Ok((torrent, manifest))
+        Ok(Parsed { torrent, manifest })
     };
     let list = || root.map(|root| inventory::list(root, &context.cancel)).transpose();
     let (parsed, inventory) = both(parse, list);
-    let (torrent, manifest) = parsed?;
-    Ok(Seen { torrent, manifest, inventory: inventory? })
+    Ok((parsed?, inventory?))
 }
 
 /// Does two things at the same time.
@@ -88,29 +92,15 @@ fn both<A: Send, B>(aside: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) 
     })
 }
 
-/// Plans what was seen, trusting files that look as the baseline says unless all of them are to be read.
-fn plan_for(
-    context: &Context,
-    root: Option<Arc<Root>>,
-    baseline: Option<Baseline>,
-    mut seen: Seen,
-    release: Release,
-    look: Look,
-) -> Result<Planned, Fault> {
-    let trusting = baseline.as_ref().filter(|_| look != Look::Whole);
-    let scan = read(context, root.as_ref(), &mut seen, trusting)?;
-    plan_of(context, root, baseline, seen, scan, release)
-}
-
-/// Reads what lies in the places of the release.
+/// Reads what lies in the places of the release, but what looks as the baseline says when that is to be trusted.
 fn read(
     context: &Context,
     root: Option<&Arc<Root>>,
-    seen: &mut Seen,
+    manifest: &Arc<Manifest>,
+    inventory: Option<Inventory>,
     trusting: Option<&Baseline>,
 ) -> Result<Scan, Fault> {
-    let manifest = &seen.manifest;
-    let Some((root, inventory)) = root.zip(seen.inventory.take()) else {
+    let Some((root, inventory)) = root.zip(inventory) else {
         return Ok(Scan::of_nothing(manifest));
     };
     let done = |done| context.progress.set(done, manifest.stream_length, Unit::Bytes);
@@ -129,11 +119,11 @@ fn plan_of(
     context: &Context,
     root: Option<Arc<Root>>,
     baseline: Option<Baseline>,
-    seen: Seen,
+    parsed: Parsed,
     scan: Scan,
     release: Release,
 ) -> Result<Planned, Fault> {
-    let Seen { torrent, manifest, .. } = seen;
+    let Parsed { torrent, manifest } = parsed;
     let others = context.neighbours.iter().filter_map(|folder| Root::open(folder).ok());
     let others: Vec<_> = others.inspect(|root| root.set_pace(context.pace)).collect();
     let scan = scan.and_elsewhere(root.as_deref(), &others, &manifest, &context.cancel)?;
@@ -177,19 +167,23 @@ pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fau
     if context.is_news(installed.as_ref()) {
         return change::recover(context);
     }
-    let mut seen = seen?;
-    let scan = read(context, root.as_ref(), &mut seen, None)?;
+    let (parsed, inventory) = seen?;
+    let scan = read(context, root.as_ref(), &parsed.manifest, inventory, None)?;
     let is_installed = installed.is_some_and(|installed| installed.digest == release.digest);
-    if is_installed && scan.is_all_right(&seen.manifest) {
-        // Nothing need be planned, and which of the files are ours makes no difference.
+    if is_installed && scan.is_all_right(&parsed.manifest) {
+        // Nothing is to be done, so nothing need be planned: which files are ours, and what would be cleared, makes no
+        // difference.
         let extra = plan::extras(&scan.places, &context.config.policy);
         let extra = extra.map(|(path, stat)| FileLine { path, length: stat.length }).collect();
-        heap::drop_aside((seen, scan));
-        let report = VerifyReport { extra, ..VerifyReport::all_right(release) };
+        heap::drop_aside((parsed, scan));
+        let report = VerifyReport { extra, ..VerifyReport::of(release) };
         return Ok(Outcome::Verified(report, None));
     }
     let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
-    let planned = plan_of(context, root, baseline, seen, scan, release)?;
+    if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
+        return change::recover(context);
+    }
+    let planned = plan_of(context, root, baseline, parsed, scan, release)?;
     let report = report(&planned);
     let repair = (!report.problems.is_empty()).then(|| Arc::new(planned));
     Ok(Outcome::Verified(report, repair))
@@ -210,7 +204,7 @@ fn report(planned: &Planned) -> VerifyReport {
         kept,
         extra,
         bad_bytes: plan.wanted.iter().map(|piece| manifest.piece_size(piece)).sum(),
-        ..VerifyReport::all_right(plan.release.clone())
+        ..VerifyReport::of(plan.release.clone())
     }
 }
 

@@ -10,7 +10,7 @@ use std::arch::x86_64::{
 
 use super::{BLOCK, K, LANES, State, rounds, transpose, transpose_back};
 
-/// Fives of rounds before the transposition goes on: by then all words of the block before are in use.
+/// Fives of rounds before the next block is begun: by then each word of this one was needed once.
 const FIRST_STEP: usize = 4;
 
 #[target_feature(enable = "avx512f,avx512bw")]
