@@ -227,10 +227,15 @@ async fn follow(paths: &Paths) -> Result<Exit, Failure> {
     if let Err(error) = &server {
         tracing::error!("no other program can ask for anything: {error}");
     }
-    tracing::info!(settings = %paths.config.display(), state = %paths.state.display(), "running");
+    let until_asked = async {
+        tracing::info!(settings = %paths.config.display(), state = %paths.state.display(), "running");
+        asked_to_quit(server.as_mut().ok()).await;
+    };
     tokio::select! {
+        // Who reads that it runs may end it: by then the signal is waited for.
+        biased;
         () = stop_signal() => {}
-        () = asked_to_quit(server.as_mut().ok()) => {}
+        () = until_asked => {}
     }
     tracing::info!("stopping");
     let clients = server.ok().map(Server::stop);

@@ -40,10 +40,10 @@ pub(super) fn file_below(dir: &Dir, path: &Path, access: Access) -> Option<io::R
 #[cfg(target_os = "linux")]
 fn below(dir: &Dir, path: &Path, file: Option<Access>) -> Option<io::Result<File>> {
     use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-    debug_assert!(super::leads_down(path));
     const FILE: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
     /// As far as the user's mask lets it.
     const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
+    debug_assert!(super::leads_down(path));
     let (opening, mode) = match file {
         None => (OFlags::PATH | OFlags::DIRECTORY, Mode::empty()),
         Some(Access::Read) => (FILE | OFlags::RDONLY, Mode::empty()),
