@@ -12,7 +12,7 @@ use std::mem;
 use std::path::Path;
 
 use self::step::{Steps, changed_meanwhile, refused};
-use super::baseline::{self, Baseline};
+use super::baseline::{self, Baseline, Installed};
 use super::fs::{FsError, Kind, Root, Stat};
 use super::journal::{self, Journal, Reason, Step};
 use super::layout::{self, BASELINE, BASELINE_NEXT, JOURNAL, OWN_FOLDER, STAGING, TRASH};
@@ -124,18 +124,15 @@ fn check_targets(root: &Root, journal: &Journal) -> Result<(), Fault> {
 
 fn check_target(root: &Root, step: &Step) -> Result<(), Fault> {
     let stands = root.stat(step.target())?;
+    let is_ready = |from: &str, looks: Installed, was| -> Result<bool, FsError> {
+        let obstacle = stands.filter(|stat| stat.is_file());
+        let is_free = obstacle.is_none() || obstacle == was;
+        Ok(is_free && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat)))
+    };
     let as_planned = match step {
         Step::Remove { was, .. } => stands.is_some_and(|stat| was.looks_like(stat)),
-        Step::Put { from, looks, was, .. } => {
-            let obstacle = stands.filter(|stat| stat.is_file());
-            (obstacle.is_none() || obstacle == *was)
-                && root.stat(from.to_string())?.is_some_and(|stat| looks.looks_like(stat))
-        }
-        Step::Link { from, looks, was, .. } => {
-            let obstacle = stands.filter(|stat| stat.is_file());
-            (obstacle.is_none() || obstacle == *was)
-                && root.stat(from)?.is_some_and(|stat| looks.looks_like(stat))
-        }
+        Step::Put { from, looks, was, .. } => is_ready(&from.to_string(), *looks, *was)?,
+        Step::Link { from, looks, was, .. } => is_ready(from.as_str(), *looks, *was)?,
         Step::Clear { .. } | Step::Prune { .. } | Step::MakeDir { .. } | Step::Restore { .. } => {
             true
         }

@@ -12,30 +12,34 @@ mod platform;
 
 mod durable;
 mod error;
+mod stat;
+mod straight;
+mod walk;
+mod write;
 
 #[cfg(debug_assertions)]
 pub mod faults;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
-use std::ops::Deref;
-use std::path::{Component, Path, PathBuf};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt};
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, Metadata, OpenOptions};
-use serde::{Deserialize, Serialize};
+use cap_std::fs::{Dir, OpenOptions};
 
 use super::pace::Pace;
 use crate::model::fault::FaultKind;
 use crate::model::path::{OWN_FOLDER, RelPath};
 
 pub use error::{FsError, hint};
-use error::{LinkInTheWay, OtherDisk, is_absent};
+use error::{OtherDisk, is_absent};
 pub use platform::read_exact_at;
-use platform::write_all_at;
+pub use stat::{Kind, Stat};
+use straight::Straight;
+use walk::{Opened, leads_down};
 
 /// A folder opened once; every path is relative to it.
 #[derive(Debug)]
@@ -43,31 +47,12 @@ pub struct Root {
     dir: Dir,
     path: PathBuf,
     pace: OnceLock<Pace>,
+    spins: OnceLock<bool>,
     /// Tells of what the disk could not write since it was opened.
     watch: OnceLock<platform::Disk>,
+    straight: Straight,
     #[cfg(debug_assertions)]
     faults: faults::Faults,
-}
-
-/// What stands at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    File,
-    Dir,
-    Link,
-    /// A device, a pipe, a socket.
-    Other,
-}
-
-/// What we remember of a file to notice that it changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stat {
-    pub kind: Kind,
-    /// Bytes; zero for anything but a file.
-    pub length: u64,
-    /// Nanoseconds since 1970.
-    pub mtime_ns: i64,
 }
 
 /// A kernel's lock on a file. It falls when this is dropped, or with the process.
@@ -84,7 +69,9 @@ impl Root {
                 dir,
                 path: path.to_owned(),
                 pace: OnceLock::new(),
+                spins: OnceLock::new(),
                 watch: OnceLock::new(),
+                straight: Straight::default(),
                 #[cfg(debug_assertions)]
                 faults: faults::Faults::of_process(path),
             })
@@ -109,7 +96,9 @@ impl Root {
             dir,
             path: self.path.join(path),
             pace: self.pace.clone(),
+            spins: self.spins.clone(),
             watch: OnceLock::new(),
+            straight: Straight::default(),
             #[cfg(debug_assertions)]
             faults: self.faults.clone(),
         })
@@ -127,7 +116,12 @@ impl Root {
     /// How many may read here at once, and how gently.
     pub fn pace(&self) -> (usize, Pace) {
         let pace = self.pace.get().copied().unwrap_or_default();
-        (pace.threads(|| platform::spins(&self.dir)), pace)
+        (pace.threads(|| self.spins()), pace)
+    }
+
+    /// Whether the folder lies on a hard disk, as far as the system tells.
+    fn spins(&self) -> bool {
+        *self.spins.get_or_init(|| platform::spins(&self.dir))
     }
 
     /// The same folder, with changes to it that fail.
@@ -234,57 +228,6 @@ impl Root {
             return Err(self.error("read", path, io::Error::other(cause)));
         }
         Ok(Some(bytes))
-    }
-
-    /// Replaces a whole file so that a crash leaves the old bytes or the new ones.
-    pub fn write_atomic(&self, path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-        self.write_atomic_with(path, |file| file.write_all(bytes))
-    }
-
-    /// The same with what `write` writes.
-    pub fn write_atomic_with(
-        &self,
-        path: impl AsRef<Path>,
-        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<()> {
-        let path = path.as_ref();
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".tmp");
-        let temporary = PathBuf::from(temporary);
-        self.remove_file_if_there(&temporary)?;
-        let file = self.create_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
-        let mut writing = BufWriter::with_capacity(1 << 16, Writing { root: self, file, at: 0 });
-        write(&mut writing)
-            .and_then(|()| writing.flush())
-            .and_then(|()| self.sync_file(&writing.get_ref().file))
-            .map_err(|e| self.error("write", path, e))?;
-        drop(writing);
-        self.place(&temporary, path)?;
-        self.sync_dir(path.parent().unwrap_or(Path::new("")))
-    }
-
-    /// Replaces a small file that only the user may read. It need not outlive a power cut.
-    pub fn write_private(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        let temporary = format!("{path}.tmp");
-        self.remove_file_if_there(&temporary)?;
-        let mut options = OpenOptions::new();
-        platform::keep_private(options.write(true).create_new(true));
-        let mut file = self.create_with(Path::new(&temporary), &mut options)?;
-        file.write_all(bytes).map_err(|e| self.error("write", Path::new(path), e))?;
-        drop(file);
-        self.place(&temporary, path)
-    }
-
-    /// Writes into an open file of the folder.
-    pub(super) fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.strike_at_write(|| drop(write_all_at(file, &bytes[..bytes.len() / 2], offset)))?;
-        write_all_at(file, bytes, offset)
-    }
-
-    /// The same, and has the disk take it at once and memory forget it, as far as the system can do that.
-    pub(super) fn write_straight(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.strike_at_write(|| drop(write_all_at(file, &bytes[..bytes.len() / 2], offset)))?;
-        platform::write_straight(file, bytes, offset)
     }
 
     /// Makes a folder where nothing stands: whether that was so. It is for the caller to make it durable.
@@ -527,74 +470,9 @@ impl Root {
         Ok(())
     }
 
-    /// Runs `f` in the folder that `path` lies in, with its last component.
-    fn at<T>(&self, path: &Path, f: impl FnOnce(&Dir, &OsStr) -> io::Result<T>) -> io::Result<T> {
-        let (dir, name) = self.parent(path)?;
-        f(&dir, name)
-    }
-
-    fn parent<'p>(&self, path: &'p Path) -> io::Result<(Opened<'_>, &'p OsStr)> {
-        let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
-        Ok((self.dir_at(path.parent().unwrap_or(Path::new("")))?, name))
-    }
-
-    fn dir_at(&self, path: &Path) -> io::Result<Opened<'_>> {
-        if path.as_os_str().is_empty() {
-            return Ok(Opened::Before(&self.dir));
-        }
-        let names = names(path)?;
-        match platform::dir_below(&self.dir, path) {
-            Some(Ok(dir)) => return Ok(Opened::Now(dir)),
-            Some(Err(e)) if e.kind() == ErrorKind::NotFound => return Err(e),
-            // Whoever walks there finds out why.
-            Some(Err(_)) | None => {}
-        }
-        let mut dir = Opened::Before(&self.dir);
-        for name in names {
-            dir = Opened::Now(open_dir_nofollow(&dir, name)?);
-        }
-        Ok(dir)
-    }
-
     fn error(&self, verb: &'static str, path: &Path, source: io::Error) -> FsError {
         // Component by component, so that all of it is written as the system writes paths.
         FsError { verb, path: self.path.iter().chain(path).collect(), source }
-    }
-}
-
-/// A folder, and whether it is ours to close.
-enum Opened<'r> {
-    Before(&'r Dir),
-    Now(Dir),
-}
-
-impl Deref for Opened<'_> {
-    type Target = Dir;
-
-    fn deref(&self) -> &Dir {
-        match self {
-            Self::Before(dir) => dir,
-            Self::Now(dir) => dir,
-        }
-    }
-}
-
-/// A new file of a root, written from its beginning.
-struct Writing<'r> {
-    root: &'r Root,
-    file: File,
-    at: u64,
-}
-
-impl Write for Writing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.root.write_at(&self.file, bytes, self.at)?;
-        self.at += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -612,73 +490,6 @@ impl Access {
         let mut options = OpenOptions::new();
         options.read(true).write(self != Self::Read).create(self == Self::Make);
         options
-    }
-}
-
-/// Whether nothing but names is on a way.
-fn leads_down(path: &Path) -> bool {
-    path.components().all(|component| matches!(component, Component::Normal(_)))
-}
-
-/// The names on a way that leads down only.
-fn names(path: &Path) -> io::Result<Vec<&OsStr>> {
-    let name = |component| match component {
-        Component::Normal(name) => Ok(name),
-        Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => {
-            Err(ErrorKind::InvalidInput.into())
-        }
-    };
-    path.components().map(name).collect()
-}
-
-fn open_dir_nofollow(dir: &Dir, name: &OsStr) -> io::Result<Dir> {
-    dir.open_dir_nofollow(name).map_err(|e| {
-        // A link is reported as one of several errors; only a look tells them from a plain file.
-        let is_link = !is_absent(&e) || e.kind() == ErrorKind::NotADirectory;
-        if is_link && dir.symlink_metadata(name).is_ok_and(|m| m.is_symlink()) {
-            io::Error::other(LinkInTheWay(name.to_string_lossy().into_owned()))
-        } else {
-            e
-        }
-    })
-}
-
-impl Stat {
-    fn of(metadata: &Metadata) -> Self {
-        let kind = match metadata.file_type() {
-            t if t.is_symlink() => Kind::Link,
-            t if t.is_dir() => Kind::Dir,
-            t if t.is_file() => Kind::File,
-            _ => Kind::Other,
-        };
-        Self {
-            kind,
-            length: if kind == Kind::File { metadata.len() } else { 0 },
-            mtime_ns: metadata.modified().map_or(0, |time| nanoseconds(time.into_std())),
-        }
-    }
-
-    /// The same of an open file.
-    pub fn of_file(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        Ok(Self {
-            kind: if metadata.is_file() { Kind::File } else { Kind::Other },
-            length: metadata.len(),
-            mtime_ns: nanoseconds(metadata.modified()?),
-        })
-    }
-
-    pub fn is_file(self) -> bool {
-        self.kind == Kind::File
-    }
-}
-
-fn nanoseconds(time: std::time::SystemTime) -> i64 {
-    use std::time::UNIX_EPOCH;
-    let clamp = |nanos: u128| i64::try_from(nanos).unwrap_or(i64::MAX);
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => clamp(after.as_nanos()),
-        Err(before) => -clamp(before.duration().as_nanos()),
     }
 }
 

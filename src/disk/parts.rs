@@ -1,4 +1,6 @@
-//! [`in_parts`]: much of the same, done by several threads at once.
+//! More than one thing at a time: [`both`] of two, and much of the same [`in_parts`].
+//!
+//! All of it is done where no thread can be had, too, one after the other.
 
 use std::panic::resume_unwind;
 use std::thread::{self, ScopedJoinHandle};
@@ -27,10 +29,22 @@ pub fn in_parts<T: Sync, R: Send>(
             thread::Builder::new().spawn_scoped(scope, gently).map_err(|_| work(part))
         };
         let parts: Vec<_> = values.chunks(part).map(start).collect();
-        let end = |part: ScopedJoinHandle<R>| part.join().unwrap_or_else(|it| resume_unwind(it));
-        // Where no thread could be had, the part is done already.
-        parts.into_iter().map(|part| part.map_or_else(|done| done, end)).collect()
+        let parts = parts.into_iter();
+        parts.map(|part| part.map_or_else(|done_already| done_already, joined)).collect()
     })
+}
+
+/// What two things make that are done at the same time.
+pub fn both<A: Send, B>(aside: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, &aside);
+        let here = here();
+        (thread.map_or_else(|_| aside(), joined), here)
+    })
+}
+
+fn joined<R>(thread: ScopedJoinHandle<R>) -> R {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 #[cfg(test)]

@@ -7,15 +7,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufReader, Read, Write};
 use std::marker::PhantomData;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::fs::{FsError, Root};
+use super::parts::both;
 use crate::model::manifest::hex;
 
 /// Far above a baseline of a million files.
@@ -173,16 +172,8 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     if body.len() < LARGE {
         return is_whole().then(read).flatten();
     }
-    thread::scope(|scope| {
-        let aside = thread::Builder::new().spawn_scoped(scope, is_whole);
-        let value = read();
-        let is_whole = match aside {
-            Ok(aside) => aside.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            // No thread can be had.
-            Err(_) => is_whole(),
-        };
-        value.filter(|_| is_whole)
-    })
+    let (is_whole, value) = both(is_whole, read);
+    value.filter(|_| is_whole)
 }
 
 #[cfg(test)]

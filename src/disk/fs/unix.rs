@@ -14,6 +14,7 @@ use cap_fs_ext::DirExt;
 use cap_primitives::fs::{AccessModes, AccessType};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 
+use super::straight::PAGE;
 use super::{Access, Kind, Root, Stat};
 
 /// Fills `buf` from `offset`; the file's own position does not matter.
@@ -279,29 +280,31 @@ pub(super) fn begin_sync(file: &File, offset: u64, length: usize) {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn begin_sync(_: &File, _: u64, _: usize) {}
 
-/// Writes all of `buf` at `offset`. Whole pages of it leave memory as soon as the disk has them, so that large amounts
-/// push nothing out that others need there. What is written of a page in part stays: the rest of it is still to come,
-/// and would have to wait until the page was read again.
+/// The same file once more, for whole pages that the disk takes from where they are. `None` where the file system does not
+/// say that it can do that (`STATX_DIOALIGN`, <https://man7.org/linux/man-pages/man2/statx.2.html>): one that is served, or
+/// keeps sums of what it writes.
 #[cfg(target_os = "linux")]
-pub(super) fn write_straight(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
-    const PAGE: u64 = 4096;
-    let end = offset + buf.len() as u64;
-    let (first, last) = (offset.next_multiple_of(PAGE), end - end % PAGE);
-    if first >= last {
-        return write_all_at(file, buf, offset);
-    }
-    let within = |at: u64| usize::try_from(at - offset).map_err(io::Error::other);
-    let (head, rest) = buf.split_at(within(first)?);
-    let (pages, tail) = rest.split_at(within(last)? - head.len());
-    write_all_at(file, head, offset)?;
-    write_pages(file, pages, first)?;
-    write_all_at(file, tail, last)
+pub(super) fn open_direct(file: &File) -> Option<File> {
+    use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, statx};
+    use std::os::fd::AsRawFd;
+    const DIOALIGN: StatxFlags = StatxFlags::from_bits_retain(0x2000);
+    let stat = statx(file, "", AtFlags::EMPTY_PATH, DIOALIGN).ok()?;
+    let (memory, place) = (stat.stx_dio_mem_align, stat.stx_dio_offset_align);
+    let takes_pages = [memory, place].iter().all(|&to| to > 0 && PAGE.is_multiple_of(to as usize));
+    let again = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    takes_pages.then(|| open(again, flags, Mode::empty()).ok()).flatten().map(File::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open_direct(_: &File) -> Option<File> {
+    None
 }
 
 /// Tells Linux 6.14 and later not to keep what is written (`RWF_DONTCACHE`,
-/// <https://man7.org/linux/man-pages/man2/pwritev2.2.html>), and others to begin with it.
+/// <https://man7.org/linux/man-pages/man2/pwritev2.2.html>), and others to have the disk begin with it.
 #[cfg(target_os = "linux")]
-fn write_pages(file: &File, mut pages: &[u8], mut offset: u64) -> io::Result<()> {
+pub(super) fn write_through(file: &File, mut pages: &[u8], mut offset: u64) -> io::Result<()> {
     use rustix::io::{Errno, ReadWriteFlags, pwritev2};
     const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
     while !pages.is_empty() {
@@ -324,8 +327,8 @@ fn write_pages(file: &File, mut pages: &[u8], mut offset: u64) -> io::Result<()>
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn write_straight(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
-    write_all_at(file, buf, offset)
+pub(super) fn write_through(file: &File, pages: &[u8], offset: u64) -> io::Result<()> {
+    write_all_at(file, pages, offset)
 }
 
 pub(super) fn check_writable(dir: &Dir) -> io::Result<()> {

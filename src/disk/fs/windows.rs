@@ -100,9 +100,14 @@ pub(super) fn sync_dir(_: &Dir) -> io::Result<()> {
     Ok(())
 }
 
-/// Windows lets nothing pass its memory but whole blocks of a disk.
-pub(super) fn write_straight(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
-    write_all_at(file, buf, offset)
+/// Windows wants to know of it when a file is opened first, and then of all that is written there.
+pub(super) fn open_direct(_: &File) -> Option<File> {
+    None
+}
+
+/// Windows keeps what it likes.
+pub(super) fn write_through(file: &File, pages: &[u8], offset: u64) -> io::Result<()> {
+    write_all_at(file, pages, offset)
 }
 
 /// Windows begins by itself soon enough.

@@ -1,8 +1,6 @@
 //! Looks at the folder: plans and verdicts. Nothing is changed.
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread;
 
 use bytes::Bytes;
 
@@ -11,6 +9,7 @@ use crate::disk::baseline::{self, Baseline};
 use crate::disk::fs::Root;
 use crate::disk::inventory::{self, Inventory, Scan, ScanError};
 use crate::disk::layout;
+use crate::disk::parts::both;
 use crate::disk::plan::{self, Action, Given};
 use crate::disk::superseded::Superseded;
 use crate::disk::trust::Known;
@@ -81,15 +80,6 @@ fn see(
     let list = || root.map(|root| inventory::list(root, &context.cancel)).transpose();
     let (parsed, inventory) = both(parse, list);
     Ok((parsed?, inventory?))
-}
-
-/// Does two things at the same time.
-fn both<A: Send, B>(aside: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) -> (A, B) {
-    thread::scope(|scope| {
-        let aside = scope.spawn(aside);
-        let here = here();
-        (aside.join().unwrap_or_else(|panic| resume_unwind(panic)), here)
-    })
 }
 
 /// Reads what lies in the places of the release, but what looks as the baseline says when that is to be trusted.

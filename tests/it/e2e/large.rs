@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use sha1::{Digest, Sha1};
 
 use super::{Tree, World, noise};
-use crate::torrents::{file, torrent};
+use crate::torrents::{file, torrent, torrent_of};
 use crate::world::{Ran, Running, is_nightly};
 
 const FEW_FILES: &[&str] = &["sh", "-c", "ulimit -n 256; exec \"$@\"", "sh"];
@@ -68,4 +68,30 @@ fn a_very_large_file_is_read_with_little_memory() {
     rustix::io::pwrite(File::options().write(true).open(&path).unwrap(), b"x", length / 2).unwrap();
     let verdict = with_little_memory(&world, "verify --json").exits(11).json();
     assert_eq!(verdict["bad_bytes"], PIECE, "{verdict}");
+}
+
+#[test]
+fn large_pieces_of_files_that_begin_and_end_anywhere_come_whole() {
+    const MIB: usize = 1 << 20;
+    let world = World::new();
+    let release = |number: u64, tree: &Tree| {
+        let folder = world.at(&number.to_string());
+        tree.write(&folder.join("Pack"));
+        let files: Vec<_> = tree.0.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])).collect();
+        let large = torrent_of("Pack", MIB, &files).encode();
+        world.seeder.seed(&large, &folder);
+        world.origin.publish(large);
+    };
+    let lengths = [3 * MIB + 17, 5, 70_000, 2 * MIB, 4096, MIB - 1, 8 * MIB + 4097, 65_536];
+    let old = lengths.iter().zip(0..).fold(Tree::default(), |tree, (&length, n)| {
+        tree.with(&format!("{n}.pak"), noise(n, length))
+    });
+    release(1, &old);
+    world.modsync("sync").exits(0);
+    world.has(&old);
+    let new = old.damaged("6.pak").with("0.pak", noise(9, 3 * MIB)).without("5.pak");
+    release(2, &new);
+    world.modsync("sync").exits(0);
+    world.has(&new);
+    world.modsync("verify").exits(0);
 }

@@ -257,16 +257,9 @@ pub fn scanned_with_question(number: u8) -> Result<Outcome, Fault> {
 
 pub fn verified(problems: usize) -> Result<Outcome, Fault> {
     let problem = Problem { path: "a.txt".to_owned(), kind: ProblemKind::Corrupt };
-    let report = VerifyReport {
-        release: release(1),
-        files: 1,
-        problems: vec![problem; problems],
-        kept: Vec::new(),
-        extra: Vec::new(),
-        bad_bytes: 5,
-        repaired: None,
-    };
-    let planned = (problems > 0).then(|| planned(1, None));
+    let problems = vec![problem; problems];
+    let report = VerifyReport { problems, bad_bytes: 5, ..VerifyReport::of(release(1)) };
+    let planned = (!report.problems.is_empty()).then(|| planned(1, None));
     Ok(Outcome::Verified(report, planned))
 }
 

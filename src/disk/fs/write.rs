@@ -1,0 +1,94 @@
+//! What a [`Root`] writes into files.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use cap_std::fs::OpenOptions;
+
+use super::platform::{self, write_all_at};
+#[cfg(doc)]
+use super::straight::Straight;
+use super::{Result, Root};
+
+impl Root {
+    /// Replaces a whole file so that a crash leaves the old bytes or the new ones.
+    pub fn write_atomic(&self, path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+        self.write_atomic_with(path, |file| file.write_all(bytes))
+    }
+
+    /// The same with what `write` writes.
+    pub fn write_atomic_with(
+        &self,
+        path: impl AsRef<Path>,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<()> {
+        let path = path.as_ref();
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        self.remove_file_if_there(&temporary)?;
+        let file = self.create_with(&temporary, OpenOptions::new().write(true).create_new(true))?;
+        let mut writing = BufWriter::with_capacity(1 << 16, Writing { root: self, file, at: 0 });
+        write(&mut writing)
+            .and_then(|()| writing.flush())
+            .and_then(|()| self.sync_file(&writing.get_ref().file))
+            .map_err(|e| self.error("write", path, e))?;
+        drop(writing);
+        self.place(&temporary, path)?;
+        self.sync_dir(path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Replaces a small file that only the user may read. It need not outlive a power cut.
+    pub fn write_private(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let temporary = format!("{path}.tmp");
+        self.remove_file_if_there(&temporary)?;
+        let mut options = OpenOptions::new();
+        platform::keep_private(options.write(true).create_new(true));
+        let mut file = self.create_with(Path::new(&temporary), &mut options)?;
+        file.write_all(bytes).map_err(|e| self.error("write", Path::new(path), e))?;
+        drop(file);
+        self.place(&temporary, path)
+    }
+
+    /// Writes into an open file of the folder.
+    pub(in crate::disk) fn write_at(
+        &self,
+        file: &File,
+        bytes: &[u8],
+        offset: u64,
+    ) -> io::Result<()> {
+        self.strike_at_write(|| drop(write_all_at(file, &bytes[..bytes.len() / 2], offset)))?;
+        write_all_at(file, bytes, offset)
+    }
+
+    /// The same by way of [`Straight`].
+    pub(in crate::disk) fn write_straight(
+        &self,
+        file: &File,
+        bytes: &[u8],
+        offset: u64,
+    ) -> io::Result<()> {
+        self.strike_at_write(|| drop(write_all_at(file, &bytes[..bytes.len() / 2], offset)))?;
+        self.straight.write(file, bytes, offset, || !self.spins())
+    }
+}
+
+/// A new file of a root, written from its beginning.
+struct Writing<'r> {
+    root: &'r Root,
+    file: File,
+    at: u64,
+}
+
+impl Write for Writing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.root.write_at(&self.file, bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
