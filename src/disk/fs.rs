@@ -116,12 +116,15 @@ impl Root {
     /// How many may read here at once, and how gently.
     pub fn pace(&self) -> (usize, Pace) {
         let pace = self.pace.get().copied().unwrap_or_default();
-        (pace.threads(|| self.spins()), pace)
+        (pace.threads(|| self.spins() == Some(true)), pace)
     }
 
-    /// Whether the folder lies on a hard disk, as far as the system tells.
-    fn spins(&self) -> bool {
-        *self.spins.get_or_init(|| platform::spins(&self.dir))
+    /// Whether the folder lies on a disk that turns; `None` where the system does not tell.
+    fn spins(&self) -> Option<bool> {
+        self.spins.get().copied().or_else(|| {
+            let spins = platform::spins(&self.dir)?;
+            Some(*self.spins.get_or_init(|| spins))
+        })
     }
 
     /// The same folder, with changes to it that fail.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -86,14 +86,14 @@ pub fn load<T: DeserializeOwned>(
 
 /// Writes a record durably and in one instant.
 pub fn save<T: Serialize>(root: &Root, path: impl AsRef<Path>, value: &T) -> Result<(), FsError> {
-    // Written out twice, the first time to be hashed: one of a large pack need not fit into memory.
-    let mut body = Hashed::default();
-    let written = serde_json::to_writer(&mut body, value);
-    let header = format!("{MAGIC}{}\n", hex(&body.0.finalize()));
+    // The header is known last: a body of a large pack need not fit into memory.
     root.write_atomic_with(path, |file| {
-        written?;
-        file.write_all(header.as_bytes())?;
-        Ok(serde_json::to_writer(file, value)?)
+        file.seek(SeekFrom::Start(HEADER))?;
+        let mut body = Hashed(Sha256::new(), file);
+        serde_json::to_writer(&mut body, value)?;
+        let Hashed(digest, file) = body;
+        file.rewind()?;
+        file.write_all(format!("{MAGIC}{}\n", hex(&digest.finalize())).as_bytes())
     })
 }
 
@@ -103,18 +103,18 @@ pub fn copy(root: &Root, from: &str, to: &str) -> Result<(), FsError> {
     root.write_atomic_with(to, |file| io::copy(&mut record, file).map(drop))
 }
 
-/// Hashes what is written, or read from what lies below.
-#[derive(Default)]
-struct Hashed<R = ()>(Sha256, R);
+/// Hashes what is read from, or written to, what lies below.
+struct Hashed<F>(Sha256, F);
 
-impl Write for Hashed {
+impl<W: Write> Write for Hashed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
+        let size = self.1.write(bytes)?;
+        self.0.update(&bytes[..size]);
+        Ok(size)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.1.flush()
     }
 }
 

@@ -8,8 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Bytes of all pieces together.
+/// Bytes of all pieces together, and of one that may be here.
 const ROOM: usize = 16 << 20;
+/// However large, so many pieces may be here: one that comes, one that waits and one that is written.
+const PIECES: usize = 3;
 
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
@@ -45,7 +47,7 @@ impl Incoming {
     /// while pieces are written. Once it is closed, blocks are dropped.
     pub fn write(&self, piece: usize, size: usize, offset: usize, block: &[u8]) -> bool {
         let mut state = self.lock();
-        while state.is_full_for(piece, size) && state.handed_over > 0 {
+        while !state.is_closed && state.is_full_for(piece, size) && state.handed_over > 0 {
             state = self.let_go.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.is_closed {
@@ -101,6 +103,7 @@ impl Incoming {
     /// Takes nothing from now on, and waits until all that was handed over is let go.
     pub fn close(&self) {
         self.lock().is_closed = true;
+        self.let_go.notify_all();
         self.settle();
     }
 
@@ -119,12 +122,14 @@ impl Incoming {
 
 impl State {
     fn is_full_for(&self, piece: usize, size: usize) -> bool {
-        !self.pieces.contains_key(&piece) && self.used + size > ROOM
+        let is_new = !self.pieces.contains_key(&piece);
+        let held = || self.pieces.values().flatten().count();
+        is_new && self.used + size > ROOM && (size > ROOM || held() >= PIECES)
     }
 
     fn place(&mut self, piece: usize, size: usize) -> Option<&mut Arc<Vec<u8>>> {
         if !self.pieces.contains_key(&piece) {
-            let has_room = self.used + size <= ROOM;
+            let has_room = !self.is_full_for(piece, size);
             let bytes = has_room.then(|| {
                 let mut bytes = self.spare.pop().unwrap_or_default();
                 bytes.resize(size, 0);

@@ -1,70 +1,106 @@
 //! [`Straight`]: the way of large amounts to the disk, past the memory in which the system keeps what was read and written.
 //!
-//! They push nothing out there that others need. Where a disk takes pages from where they are (direct I/O), it costs half
-//! of what a way through that memory costs, and a failure is told at once; but who writes waits for the disk, so this is
-//! not for disks that turn: they are quicker when they may choose what to write first.
+//! There they would push out what others need. Where a disk takes pages from a process (direct I/O), it costs half of what
+//! the way through that memory does; but who writes waits for the disk. So this is for disks alone that are known not to
+//! turn, which are quick enough, and for amounts that are worth the wait. Elsewhere the system is asked to forget what it
+//! was given, as far as it can be asked.
 //!
 //! It does not promise that anything is durable: a disk has memory of its own.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::platform::{self, write_all_at};
 
-/// Bytes of a page, by which memory, files and disks are cut.
-pub(super) const PAGE: usize = 4096;
+/// Bytes by which memory, files and disks are cut. On ARM, pages may be as large.
+pub(super) const PAGE: usize = if cfg!(target_arch = "aarch64") { 64 << 10 } else { 4 << 10 };
+/// Bytes that are worth a wait for the disk. Many a disk takes a millisecond, however few they are.
+const WORTHWHILE: usize = 256 << 10;
 /// Bytes that a disk is given at once.
 const BLOCK: usize = 1 << 20;
 
-/// Memory on its way to the disk: it has to begin with a page.
-#[derive(Debug, Default)]
-pub(super) struct Straight(Mutex<Vec<u8>>);
+#[derive(Default)]
+pub(super) struct Straight {
+    /// What is given to the disk has to begin with a page of memory.
+    block: Mutex<Vec<u8>>,
+    /// A disk said that it takes pages, and then took none.
+    is_refused: AtomicBool,
+}
 
 impl Straight {
-    /// Writes all of `bytes` at `offset`. What is written of a page in part stays in memory: the rest of it is still to
-    /// come, and would have to wait until the page was read again.
+    /// Writes all of `bytes` at `offset`.
     pub fn write(
         &self,
         file: &File,
         bytes: &[u8],
         offset: u64,
-        may_wait: impl FnOnce() -> bool,
+        turns: impl FnOnce() -> Option<bool>,
+    ) -> io::Result<()> {
+        let goes_direct = bytes.len() >= WORTHWHILE
+            && !self.is_refused.load(Ordering::Relaxed)
+            && turns() == Some(false);
+        match goes_direct.then(|| platform::open_direct(file)).flatten() {
+            Some(direct) => self.write_around(file, &direct, bytes, offset),
+            None => platform::write_through(file, bytes, offset),
+        }
+    }
+
+    /// Gives whole pages to the disk, and what comes before and after them to the system.
+    fn write_around(
+        &self,
+        file: &File,
+        direct: &File,
+        bytes: &[u8],
+        offset: u64,
     ) -> io::Result<()> {
         let (head, pages, tail) = cut(bytes, offset);
         let (first, last) =
             (offset + head.len() as u64, offset + (bytes.len() - tail.len()) as u64);
         write_all_at(file, head, offset)?;
-        if !pages.is_empty() {
-            let direct = may_wait().then(|| platform::open_direct(file)).flatten();
-            match direct.map(|file| self.write_direct(&file, pages, first)) {
-                Some(Err(e)) if e.kind() == ErrorKind::InvalidInput => {
-                    platform::write_through(file, pages, first)
-                }
-                Some(written) => written,
-                None => platform::write_through(file, pages, first),
-            }?;
-        }
+        match self.write_direct(direct, pages, first) {
+            Err(e) if is_refusal(&e) => {
+                self.is_refused.store(true, Ordering::Relaxed);
+                platform::write_through(file, pages, first)
+            }
+            written => written,
+        }?;
         write_all_at(file, tail, last)
     }
 
-    fn write_direct(&self, file: &File, pages: &[u8], mut offset: u64) -> io::Result<()> {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.resize(BLOCK + PAGE, 0);
-        let first_page = memory.as_ptr().align_offset(PAGE);
+    fn write_direct(&self, direct: &File, pages: &[u8], mut offset: u64) -> io::Result<()> {
+        let mut block = self.block.lock().unwrap_or_else(PoisonError::into_inner);
+        block.resize(BLOCK + PAGE, 0);
+        let first_page = block.as_ptr().align_offset(PAGE);
+        let block = block.get_mut(first_page..).ok_or(ErrorKind::InvalidInput)?;
         for part in pages.chunks(BLOCK) {
-            let block = memory.get_mut(first_page..first_page + part.len());
-            let block = block.ok_or(ErrorKind::InvalidInput)?;
+            let block = block.get_mut(..part.len()).ok_or(ErrorKind::InvalidInput)?;
             block.copy_from_slice(part);
-            write_all_at(file, block, offset)?;
+            write_all_at(direct, block, offset)?;
             offset += part.len() as u64;
         }
         Ok(())
     }
 }
 
+/// Whether it was the way that something could not go, and not the place it was for.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::OutOfMemory
+    )
+}
+
+impl fmt::Debug for Straight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Straight").field("is_refused", &self.is_refused).finish_non_exhaustive()
+    }
+}
+
 /// What comes before the first whole page, the whole pages, and what comes after them.
-fn cut(bytes: &[u8], offset: u64) -> (&[u8], &[u8], &[u8]) {
+pub(super) fn cut(bytes: &[u8], offset: u64) -> (&[u8], &[u8], &[u8]) {
     let to_page = usize::try_from(offset.next_multiple_of(PAGE as u64) - offset).unwrap_or(PAGE);
     let (head, rest) = bytes.split_at(to_page.min(bytes.len()));
     let (pages, tail) = rest.split_at(rest.len() - rest.len() % PAGE);
@@ -92,7 +128,7 @@ mod tests {
             expected[offset..end].copy_from_slice(&bytes);
             match round % 3 {
                 0 => root.write_at(&file, &bytes, offset as u64).unwrap(),
-                way => straight.write(&file, &bytes, offset as u64, || way == 1).unwrap(),
+                way => straight.write(&file, &bytes, offset as u64, || Some(way == 1)).unwrap(),
             }
             // What is kept in memory must not be older than what the disk has.
             let mut read = vec![0; length];
@@ -100,6 +136,26 @@ mod tests {
             assert_eq!(read, bytes);
         }
         assert!(std::fs::read(dir.path().join("f")).unwrap() == expected);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn file_systems_that_are_known_to_take_pages_are_given_them() {
+        /// ext4 and XFS: <https://man7.org/linux/man-pages/man2/statfs.2.html>
+        const TAKE_PAGES: [i64; 2] = [0xef53, 0x5846_5342];
+        let file = tempfile::tempfile().unwrap();
+        let kind = rustix::fs::fstatfs(&file).unwrap().f_type;
+        let direct = platform::open_direct(&file);
+        assert!(direct.is_some() || !TAKE_PAGES.contains(&kind), "{kind:#x}");
+        let (straight, bytes) = (Straight::default(), vec![7; WORTHWHILE + 1]);
+        if let Some(direct) = direct {
+            // They take no part of one.
+            assert!(is_refusal(&straight.write_direct(&direct, &bytes[..9], 0).unwrap_err()));
+        }
+        straight.write(&file, &bytes, 3, || Some(false)).unwrap();
+        let mut read = vec![0; bytes.len()];
+        platform::read_exact_at(&file, &mut read, 3).unwrap();
+        assert!(read == bytes && !straight.is_refused.into_inner());
     }
 
     #[test]

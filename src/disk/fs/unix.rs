@@ -14,7 +14,6 @@ use cap_fs_ext::DirExt;
 use cap_primitives::fs::{AccessModes, AccessType};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 
-use super::straight::PAGE;
 use super::{Access, Kind, Root, Stat};
 
 /// Fills `buf` from `offset`; the file's own position does not matter.
@@ -76,24 +75,24 @@ pub(super) fn mount(_: &Dir) -> u64 {
     0
 }
 
-/// Whether a folder lies on a disk that turns, as far as the system tells
-/// (<https://docs.kernel.org/block/queue-sysfs.html>). The disk of a virtual machine says so whatever lies beneath.
+/// Whether a folder lies on a disk that turns (<https://docs.kernel.org/block/queue-sysfs.html>). The disk of a virtual
+/// machine says so whatever lies beneath. `None` where the folder is on no disk, or on several.
 #[cfg(target_os = "linux")]
-pub(super) fn spins(dir: &Dir) -> bool {
+pub(super) fn spins(dir: &Dir) -> Option<bool> {
     use rustix::fs::{fstat, major, minor};
-    let Ok(stat) = fstat(dir) else { return false };
+    let stat = fstat(dir).ok()?;
     let device = format!("/sys/dev/block/{}:{}", major(stat.st_dev), minor(stat.st_dev));
     let is_virtual =
         std::fs::read_link(&device).is_ok_and(|it| it.display().to_string().contains("/virtio"));
     // A part of a disk has no queue of its own: the disk above it has.
     let asked = ["queue", "../queue"].map(|queue| format!("{device}/{queue}/rotational"));
-    asked.iter().find_map(|path| std::fs::read(path).ok()).is_some_and(|it| it.starts_with(b"1"))
-        && !is_virtual
+    let says = asked.iter().find_map(|path| std::fs::read(path).ok())?;
+    Some(says.starts_with(b"1") && !is_virtual)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn spins(_: &Dir) -> bool {
-    false
+pub(super) fn spins(_: &Dir) -> Option<bool> {
+    None
 }
 
 /// Tells what lies directly in a folder.
@@ -280,15 +279,16 @@ pub(super) fn begin_sync(file: &File, offset: u64, length: usize) {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn begin_sync(_: &File, _: u64, _: usize) {}
 
-/// The same file once more, for whole pages that the disk takes from where they are. `None` where the file system does not
-/// say that it can do that (`STATX_DIOALIGN`, <https://man7.org/linux/man-pages/man2/statx.2.html>): one that is served, or
-/// keeps sums of what it writes.
+/// The same file once more, for whole pages of memory that the disk takes past the system's. `None` where the file system
+/// does not say that it can do that (`STATX_DIOALIGN`, <https://man7.org/linux/man-pages/man2/statx.2.html>).
 #[cfg(target_os = "linux")]
 pub(super) fn open_direct(file: &File) -> Option<File> {
-    use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, statx};
     use std::os::fd::AsRawFd;
-    const DIOALIGN: StatxFlags = StatxFlags::from_bits_retain(0x2000);
-    let stat = statx(file, "", AtFlags::EMPTY_PATH, DIOALIGN).ok()?;
+
+    use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, statx};
+
+    use super::straight::PAGE;
+    let stat = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
     let (memory, place) = (stat.stx_dio_mem_align, stat.stx_dio_offset_align);
     let takes_pages = [memory, place].iter().all(|&to| to > 0 && PAGE.is_multiple_of(to as usize));
     let again = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -301,10 +301,20 @@ pub(super) fn open_direct(_: &File) -> Option<File> {
     None
 }
 
+/// Writes all of `bytes` at `offset`, and has memory forget them when the disk has them. What fills a page in part stays: the
+/// rest of it is still to come, and would have to wait until the page was read again.
+#[cfg(target_os = "linux")]
+pub(super) fn write_through(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let (head, pages, tail) = super::straight::cut(bytes, offset);
+    write_all_at(file, head, offset)?;
+    write_pages(file, pages, offset + head.len() as u64)?;
+    write_all_at(file, tail, offset + (head.len() + pages.len()) as u64)
+}
+
 /// Tells Linux 6.14 and later not to keep what is written (`RWF_DONTCACHE`,
 /// <https://man7.org/linux/man-pages/man2/pwritev2.2.html>), and others to have the disk begin with it.
 #[cfg(target_os = "linux")]
-pub(super) fn write_through(file: &File, mut pages: &[u8], mut offset: u64) -> io::Result<()> {
+fn write_pages(file: &File, mut pages: &[u8], mut offset: u64) -> io::Result<()> {
     use rustix::io::{Errno, ReadWriteFlags, pwritev2};
     const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
     while !pages.is_empty() {
@@ -327,8 +337,8 @@ pub(super) fn write_through(file: &File, mut pages: &[u8], mut offset: u64) -> i
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn write_through(file: &File, pages: &[u8], offset: u64) -> io::Result<()> {
-    write_all_at(file, pages, offset)
+pub(super) fn write_through(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    write_all_at(file, bytes, offset)
 }
 
 pub(super) fn check_writable(dir: &Dir) -> io::Result<()> {

@@ -27,8 +27,8 @@ pub(super) fn file_below(_: &Dir, _: &Path, _: Access) -> Option<io::Result<File
 }
 
 /// Nobody asks here whether the disk turns.
-pub(super) fn spins(_: &Dir) -> bool {
-    false
+pub(super) fn spins(_: &Dir) -> Option<bool> {
+    None
 }
 
 /// Disks tell the same.
@@ -106,8 +106,8 @@ pub(super) fn open_direct(_: &File) -> Option<File> {
 }
 
 /// Windows keeps what it likes.
-pub(super) fn write_through(file: &File, pages: &[u8], offset: u64) -> io::Result<()> {
-    write_all_at(file, pages, offset)
+pub(super) fn write_through(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    write_all_at(file, bytes, offset)
 }
 
 /// Windows begins by itself soon enough.

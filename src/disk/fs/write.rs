@@ -1,7 +1,7 @@
 //! What a [`Root`] writes into files.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use cap_std::fs::OpenOptions;
@@ -21,7 +21,7 @@ impl Root {
     pub fn write_atomic_with(
         &self,
         path: impl AsRef<Path>,
-        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        write: impl FnOnce(&mut NewFile<'_>) -> io::Result<()>,
     ) -> Result<()> {
         let path = path.as_ref();
         let mut temporary = path.as_os_str().to_owned();
@@ -70,12 +70,16 @@ impl Root {
         offset: u64,
     ) -> io::Result<()> {
         self.strike_at_write(|| drop(write_all_at(file, &bytes[..bytes.len() / 2], offset)))?;
-        self.straight.write(file, bytes, offset, || !self.spins())
+        self.straight.write(file, bytes, offset, || self.spins())
     }
 }
 
-/// A new file of a root, written from its beginning.
-struct Writing<'r> {
+/// A new file of a root on its way to its place.
+pub type NewFile<'r> = BufWriter<Writing<'r>>;
+
+/// A file of a root, written at a place that goes on with what is written.
+#[derive(Debug)]
+pub struct Writing<'r> {
     root: &'r Root,
     file: File,
     at: u64,
@@ -90,5 +94,16 @@ impl Write for Writing<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Seek for Writing<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = match to {
+            SeekFrom::Start(at) => at,
+            SeekFrom::Current(by) => self.at.saturating_add_signed(by),
+            SeekFrom::End(by) => self.file.metadata()?.len().saturating_add_signed(by),
+        };
+        Ok(self.at)
     }
 }

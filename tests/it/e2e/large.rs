@@ -77,7 +77,8 @@ fn large_pieces_of_files_that_begin_and_end_anywhere_come_whole() {
     let release = |number: u64, tree: &Tree| {
         let folder = world.at(&number.to_string());
         tree.write(&folder.join("Pack"));
-        let files: Vec<_> = tree.0.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])).collect();
+        let files: Vec<_> =
+            tree.0.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])).collect();
         let large = torrent_of("Pack", MIB, &files).encode();
         world.seeder.seed(&large, &folder);
         world.origin.publish(large);
