@@ -17,8 +17,9 @@ use super::platform::{self, write_all_at};
 
 /// Bytes by which memory, files and disks are cut. On ARM, pages may be as large.
 pub(super) const PAGE: usize = if cfg!(target_arch = "aarch64") { 64 << 10 } else { 4 << 10 };
-/// Bytes that are worth a wait for the disk. Many a disk takes a millisecond, however few they are.
-const WORTHWHILE: usize = 256 << 10;
+/// Bytes that are worth a wait for the disk: a disk that takes a millisecond for them is as quick as a line of a gigabit
+/// a second.
+const WORTHWHILE: usize = 128 << 10;
 /// Bytes that a disk is given at once.
 const BLOCK: usize = 1 << 20;
 
