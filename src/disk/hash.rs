@@ -14,14 +14,14 @@ use sha1::block_api::compress;
 
 /// Bytes of a block, the unit of SHA-1.
 const BLOCK: usize = 64;
-/// Bytes of one message that are held at once. All lanes together fit a core's own cache.
+/// Bytes of one message that are held at once. Those of sixteen lanes fit a core's own cache; more of them are no slower.
 const HELD: usize = 64 << 10;
 /// Room for what is held and the end of the message.
 const ROOM: usize = HELD + 2 * BLOCK;
 /// The end of a message: a bit that is set, and its length in bits.
 const END: usize = 1 + 8;
 /// The most lanes an engine has.
-const LANES: usize = 16;
+const LANES: usize = 32;
 
 type State = [u32; 5];
 const START: State = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
@@ -115,7 +115,8 @@ pub fn digests<M: Message>(
         };
         let mut blocks = [None; LANES];
         for (blocks, lane) in blocks.iter_mut().zip(&lanes) {
-            *blocks = (!lane.is_empty()).then(|| &lane.buffer[lane.at..lane.at + size]);
+            *blocks =
+                (!lane.is_empty()).then(|| &lane.buffer[lane.start..][lane.at..lane.at + size]);
         }
         engine.compress(&mut states, &blocks);
         lanes.iter_mut().filter(|lane| !lane.is_empty()).for_each(|lane| lane.at += size);
@@ -125,8 +126,10 @@ pub fn digests<M: Message>(
 /// One message under way, and what is held of it.
 struct Lane<M> {
     message: Option<M>,
-    /// Whole blocks, from `at` to `end` not taken yet.
+    /// Whole blocks, from `at` to `end` not taken yet, both from its start.
     buffer: Box<[u8]>,
+    /// Where it begins, which is where a line of the cache does.
+    start: usize,
     at: usize,
     end: usize,
     /// Bytes of the message that were read.
@@ -142,8 +145,9 @@ enum Advanced<M> {
 
 impl<M: Message> Lane<M> {
     fn new() -> Self {
-        let buffer = vec![0; ROOM].into_boxed_slice();
-        Self { message: None, buffer, at: 0, end: 0, length: 0, is_padded: false }
+        let buffer = vec![0; ROOM + BLOCK].into_boxed_slice();
+        let start = buffer.as_ptr().align_offset(BLOCK).min(BLOCK);
+        Self { message: None, buffer, start, at: 0, end: 0, length: 0, is_padded: false }
     }
 
     fn is_empty(&self) -> bool {
@@ -172,7 +176,7 @@ impl<M: Message> Lane<M> {
         if self.is_padded {
             return Advanced::Done(message, Ok(digest(state)));
         }
-        match message.read(&mut self.buffer[..HELD]) {
+        match message.read(&mut self.buffer[self.start..][..HELD]) {
             Ok(read) => {
                 (self.at, self.end) = (0, read);
                 self.length += read as u64;
@@ -189,9 +193,10 @@ impl<M: Message> Lane<M> {
     /// Ends the message as FIPS 180-4 says in section 5.1.1.
     fn pad(&mut self) {
         let end = (self.end + END).next_multiple_of(BLOCK);
-        self.buffer[self.end..end].fill(0);
-        self.buffer[self.end] = 0x80;
-        self.buffer[end - 8..end].copy_from_slice(&(self.length * 8).to_be_bytes());
+        let buffer = &mut self.buffer[self.start..];
+        buffer[self.end..end].fill(0);
+        buffer[self.end] = 0x80;
+        buffer[end - 8..end].copy_from_slice(&(self.length * 8).to_be_bytes());
         (self.end, self.is_padded) = (end, true);
     }
 }

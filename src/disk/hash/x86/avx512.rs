@@ -42,7 +42,7 @@ pub(super) fn blocks(states: &mut [State; LANES], data: &[&[u8]; 16], size: usiz
 }
 
 /// The sixteen words of a block, each of all lanes, made in a few steps.
-struct Transposition {
+pub(super) struct Transposition {
     /// Four lanes of one word in each quarter.
     fours: [__m512i; 16],
     words: [__m512i; 16],
@@ -55,6 +55,20 @@ impl Transposition {
     #[inline]
     fn new() -> Self {
         Self { fours: [_mm512_setzero_si512(); 16], words: [_mm512_setzero_si512(); 16] }
+    }
+
+    /// The words of the block at `at`, in all steps at once.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    #[inline]
+    pub fn of(data: &[&[u8]; 16], at: usize) -> [__m512i; 16] {
+        let mut block = Self::new();
+        for quarter in 0..4 {
+            block.read(quarter * 4, data, at);
+        }
+        for i in 0..4 {
+            block.mix(i);
+        }
+        block.words
     }
 
     /// The steps of the block at `at`, one after the other; there is nothing to do in those that follow.
@@ -107,7 +121,7 @@ impl Transposition {
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn rol<const N: i32, const REST: u32>(x: __m512i) -> __m512i {
+pub(super) fn rol<const N: i32, const REST: u32>(x: __m512i) -> __m512i {
     _mm512_rol_epi32::<N>(x)
 }
 
@@ -115,19 +129,19 @@ fn rol<const N: i32, const REST: u32>(x: __m512i) -> __m512i {
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn ch(x: __m512i, y: __m512i, z: __m512i) -> __m512i {
+pub(super) fn ch(x: __m512i, y: __m512i, z: __m512i) -> __m512i {
     _mm512_ternarylogic_epi32::<0xca>(x, y, z)
 }
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn parity(x: __m512i, y: __m512i, z: __m512i) -> __m512i {
+pub(super) fn parity(x: __m512i, y: __m512i, z: __m512i) -> __m512i {
     _mm512_ternarylogic_epi32::<0x96>(x, y, z)
 }
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn maj(x: __m512i, y: __m512i, z: __m512i) -> __m512i {
+pub(super) fn maj(x: __m512i, y: __m512i, z: __m512i) -> __m512i {
     _mm512_ternarylogic_epi32::<0xe8>(x, y, z)
 }
 
@@ -135,7 +149,7 @@ fn maj(x: __m512i, y: __m512i, z: __m512i) -> __m512i {
 /// work, but keeps one unit busy and the other not, and needs more registers than there are.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn here(mut x: __m512i) -> __m512i {
+pub(super) fn here(mut x: __m512i) -> __m512i {
     // SAFETY: there is no instruction in it.
     unsafe { asm!("/* {0} */", inout(zmm_reg) x, options(nomem, nostack, preserves_flags)) };
     x
