@@ -14,7 +14,6 @@ use super::content::{Live, Pool};
 use super::fs::{FsError, Stat, read_exact_at};
 use super::numbered::Numbered;
 use super::pace::Pace;
-use super::parts::both;
 use super::plan::{Action, Plan};
 use super::staging::Staging;
 use super::verify::{Cancel, Cancelled, Content, verify};
@@ -280,10 +279,8 @@ impl Completion<'_> {
     /// How the new files look once they are durable.
     fn sync(&self, new: &Replaced, is_trusted: bool) -> Result<Vec<Option<Stat>>, FsError> {
         let root = &self.staging.root;
-        // What is changed meanwhile does not look like this any more when it is to be put in its place.
-        let (all, is_synced) = both(|| self.staging.list(), || root.sync_disk_for(new.len()));
-        if is_synced? {
-            let all = all?;
+        if root.sync_disk_for(new.len())? {
+            let all = self.staging.list()?;
             return Ok(new.keys().map(|entry| all.get(entry).copied()).collect());
         }
         let one = |&entry| self.staging.seal(entry).map(Some);

@@ -47,7 +47,7 @@ pub struct Root {
     dir: Dir,
     path: PathBuf,
     pace: OnceLock<Pace>,
-    spins: OnceLock<bool>,
+    spins: OnceLock<Option<bool>>,
     /// Tells of what the disk could not write since it was opened.
     watch: OnceLock<platform::Disk>,
     straight: Straight,
@@ -121,10 +121,7 @@ impl Root {
 
     /// Whether the folder lies on a disk that turns; `None` where the system does not tell.
     fn spins(&self) -> Option<bool> {
-        self.spins.get().copied().or_else(|| {
-            let spins = platform::spins(&self.dir)?;
-            Some(*self.spins.get_or_init(|| spins))
-        })
+        *self.spins.get_or_init(|| platform::spins(&self.dir))
     }
 
     /// The same folder, with changes to it that fail.

@@ -82,7 +82,9 @@ fn in_vectors() -> Vec<Engine> {
 
 fn one_by_one(states: &mut [State; LANES], blocks: &Blocks) {
     for (state, blocks) in states.iter_mut().zip(blocks) {
-        compress(state, blocks.unwrap_or_default().as_chunks().0);
+        if let Some(blocks) = blocks {
+            compress(state, blocks.as_chunks().0);
+        }
     }
 }
 

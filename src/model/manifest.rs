@@ -109,6 +109,10 @@ impl Manifest {
         self.entries.get(entry).is_none_or(|e| e.path.is_none())
     }
 
+    pub fn has_padding(&self) -> bool {
+        self.entries.iter().any(|entry| entry.path.is_none())
+    }
+
     /// Bytes that begin at a place in the concatenation of all entries, cut where entries meet.
     pub fn cut<'a>(
         &'a self,

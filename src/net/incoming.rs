@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Bytes of all pieces together, and of one that may be here.
+/// Bytes of all pieces together, and of the largest that may be here.
 const ROOM: usize = 16 << 20;
-/// However large, so many pieces may be here: one that comes, one that waits and one that is written.
+/// So many pieces may be here though they take more: one that comes, one that waits and one that is written.
 const PIECES: usize = 3;
 
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(super) struct Incoming {
     state: Mutex<State>,
     /// A piece was let go.
     let_go: Condvar,
+    /// Whether pieces have bytes that do not come, and are zeros.
+    has_gaps: bool,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +45,11 @@ pub(super) enum Came {
 }
 
 impl Incoming {
+    /// For pieces with gaps, which are zeros, or without.
+    pub fn new(has_gaps: bool) -> Self {
+        Self { has_gaps, ..Self::default() }
+    }
+
     /// Takes a block at an offset of a piece of this size; `false` when the piece has no room here. Waits for room
     /// while pieces are written. Once it is closed, blocks are dropped.
     pub fn write(&self, piece: usize, size: usize, offset: usize, block: &[u8]) -> bool {
@@ -53,7 +60,7 @@ impl Incoming {
         if state.is_closed {
             return true;
         }
-        let Some(bytes) = state.place(piece, size) else { return false };
+        let Some(bytes) = state.place(piece, size, self.has_gaps) else { return false };
         // What is being written is right, and needs no block again.
         let Some(bytes) = Arc::get_mut(bytes) else { return true };
         let Some(room) = bytes.get_mut(offset..offset + block.len()) else { return false };
@@ -127,11 +134,14 @@ impl State {
         is_new && self.used + size > ROOM && (size > ROOM || held() >= PIECES)
     }
 
-    fn place(&mut self, piece: usize, size: usize) -> Option<&mut Arc<Vec<u8>>> {
+    fn place(&mut self, piece: usize, size: usize, has_gaps: bool) -> Option<&mut Arc<Vec<u8>>> {
         if !self.pieces.contains_key(&piece) {
             let has_room = !self.is_full_for(piece, size);
             let bytes = has_room.then(|| {
                 let mut bytes = self.spare.pop().unwrap_or_default();
+                if has_gaps {
+                    bytes.clear();
+                }
                 bytes.resize(size, 0);
                 Arc::new(bytes)
             });
@@ -139,5 +149,69 @@ impl State {
             self.pieces.insert(piece, bytes);
         }
         self.pieces.get_mut(&piece)?.as_mut()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Writes all of a piece; whether it is here.
+    fn takes(incoming: &Incoming, piece: usize, size: usize) -> bool {
+        incoming.write(piece, size, 0, &vec![1; size])
+    }
+
+    #[test]
+    fn three_pieces_have_room_however_large_and_small_ones_as_much_as_there_is() {
+        let incoming = Incoming::default();
+        assert!(!takes(&incoming, 9, ROOM + 1));
+        assert_eq!(
+            [0, 1, 2, 3].map(|piece| takes(&incoming, piece, ROOM)),
+            [true, true, true, false]
+        );
+        let incoming = Incoming::default();
+        let held = (0..99).take_while(|&piece| takes(&incoming, piece, ROOM / 8)).count();
+        assert_eq!(held, 8);
+    }
+
+    #[test]
+    fn who_waits_for_room_goes_on_when_a_piece_is_let_go_or_nothing_is_taken_any_more() {
+        for lets_go in [true, false] {
+            let incoming = Incoming::default();
+            assert!((0..PIECES).all(|piece| takes(&incoming, piece, ROOM)));
+            let Came::Whole(bytes) = incoming.hand_over(0) else { panic!("it is here") };
+            thread::scope(|scope| {
+                let (took, was_taken) = mpsc::channel();
+                let incoming = &incoming;
+                scope.spawn(move || took.send(takes(incoming, PIECES, ROOM)));
+                assert!(was_taken.recv_timeout(Duration::from_millis(20)).is_err());
+                if lets_go {
+                    incoming.let_go(0, bytes);
+                    assert_eq!(was_taken.recv(), Ok(true));
+                } else {
+                    scope.spawn(move || incoming.close());
+                    assert_eq!(was_taken.recv(), Ok(true));
+                    incoming.let_go(0, bytes);
+                }
+            });
+            assert_eq!(incoming.read(PIECES, 0, &mut [0; 9]), lets_go);
+        }
+    }
+
+    #[test]
+    fn gaps_are_zeros_in_memory_that_was_another_piece() {
+        let incoming = Incoming::new(true);
+        assert!(takes(&incoming, 0, 9));
+        let Came::Whole(bytes) = incoming.hand_over(0) else { panic!("it is here") };
+        incoming.let_go(0, bytes);
+        assert!(incoming.write(1, 9, 0, &[2; 4]));
+        let mut piece = [7; 9];
+        assert!(incoming.read(1, 0, &mut piece));
+        assert_eq!(piece, [2, 2, 2, 2, 0, 0, 0, 0, 0]);
     }
 }

@@ -64,7 +64,8 @@ impl Intake {
         arrived: Arc<Arrived>,
         failure: Arc<Failure>,
     ) -> io::Result<Self> {
-        let incoming = Incoming::default();
+        // librqbit gives nothing of padding.
+        let incoming = Incoming::new(manifest.has_padding());
         let way = Way { manifest, staging, incoming, arrived, failure, came: Notify::new() };
         let way = Arc::new(way);
         let (whole, to_write) = mpsc::channel();

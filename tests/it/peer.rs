@@ -12,7 +12,7 @@ use std::time::Duration;
 use modsync::origin::metainfo;
 
 use super::torrents::{dict, file, file_with, torrent_of};
-use super::tree::Tree;
+use super::tree::{Tree, noise};
 
 pub const PIECE: usize = 32 << 10;
 const BLOCK: usize = 16 << 10;
@@ -101,17 +101,24 @@ impl Release {
         Self { torrent, info_hash, content }
     }
 
-    /// Two files with padding of this byte between them, and what of it belongs on a disk.
-    pub fn padded_with(byte: u8) -> (Self, Tree) {
-        let tree = Tree::of(&[("a.pak", 5_000), ("b.pak", 100)]);
-        let padding = vec![byte; PIECE - 5_000];
-        let (name, size) = (format!(".pad/{}", padding.len()), padding.len().cast_signed() as i64);
-        let files = [("a.pak", &tree.0["a.pak"]), (&name, &padding), ("b.pak", &tree.0["b.pak"])];
-        let content = files.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
-        let list =
-            vec![file("a.pak", 5_000), file_with(&name, size, "attr", "p"), file("b.pak", 100)];
-        let torrent = torrent_of("Pack", PIECE, &files.map(|(path, bytes)| (path, &bytes[..])));
-        let torrent = torrent.with("files", list).encode();
+    /// Files of these lengths with padding of this byte between them, each from the beginning of a piece, and what of it
+    /// belongs on a disk.
+    pub fn padded_with(byte: u8, lengths: &[usize]) -> (Self, Tree) {
+        let mut content = Vec::new();
+        let (mut tree, mut list) = (Tree::default(), Vec::new());
+        for (number, &length) in lengths.iter().enumerate() {
+            let padding = content.len().next_multiple_of(PIECE) - content.len();
+            if padding > 0 {
+                let path = format!(".pad/{padding}");
+                list.push(file_with(&path, padding.cast_signed() as i64, "attr", "p"));
+                content.resize(content.len() + padding, byte);
+            }
+            let (path, bytes) = (format!("{number}.pak"), noise(number as u64, length));
+            list.push(file(&path, length.cast_signed() as i64));
+            content.extend(&bytes);
+            tree = tree.with(&path, bytes);
+        }
+        let torrent = torrent_of("Pack", PIECE, &[("all", &content)]).with("files", list).encode();
         let info_hash = metainfo::parse(&torrent).unwrap().info_hash.0;
         (Self { torrent, info_hash, content }, tree)
     }

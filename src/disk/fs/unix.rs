@@ -76,7 +76,7 @@ pub(super) fn mount(_: &Dir) -> u64 {
 }
 
 /// Whether a folder lies on a disk that turns (<https://docs.kernel.org/block/queue-sysfs.html>). The disk of a virtual
-/// machine says so whatever lies beneath. `None` where the folder is on no disk, or on several.
+/// machine says so whatever lies beneath. `None` where the file system does not say on which disk it is.
 #[cfg(target_os = "linux")]
 pub(super) fn spins(dir: &Dir) -> Option<bool> {
     use rustix::fs::{fstat, major, minor};
@@ -242,7 +242,7 @@ fn is_served(disk: &Disk) -> io::Result<bool> {
 }
 
 #[cfg(target_os = "linux")]
-fn linux_version() -> Option<(u32, u32)> {
+pub(super) fn linux_version() -> Option<(u32, u32)> {
     let uname = rustix::system::uname();
     let mut numbers = uname.release().to_str().ok()?.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))

@@ -97,13 +97,11 @@ impl Write for Writing<'_> {
     }
 }
 
+/// From its beginning alone: nothing else is asked for.
 impl Seek for Writing<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.at = match to {
-            SeekFrom::Start(at) => at,
-            SeekFrom::Current(by) => self.at.saturating_add_signed(by),
-            SeekFrom::End(by) => self.file.metadata()?.len().saturating_add_signed(by),
-        };
-        Ok(self.at)
+        let SeekFrom::Start(at) = to else { return Err(io::ErrorKind::Unsupported.into()) };
+        self.at = at;
+        Ok(at)
     }
 }
