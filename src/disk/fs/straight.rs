@@ -44,32 +44,24 @@ impl Straight {
             && !self.is_refused.load(Ordering::Relaxed)
             && turns() == Some(false);
         match goes_direct.then(|| platform::open_direct(file)).flatten() {
-            Some(direct) => self.write_around(file, &direct, bytes, offset),
+            Some(direct) => {
+                let write = |pages: &[u8], at| self.write_pages(file, &direct, pages, at);
+                write_around(file, bytes, offset, write)
+            }
             None => platform::write_through(file, bytes, offset),
         }
     }
 
-    /// Gives whole pages to the disk, and what comes before and after them to the system.
-    fn write_around(
-        &self,
-        file: &File,
-        direct: &File,
-        bytes: &[u8],
-        offset: u64,
-    ) -> io::Result<()> {
-        let (head, pages, tail) = cut(bytes, offset);
-        let (first, last) =
-            (offset + head.len() as u64, offset + (bytes.len() - tail.len()) as u64);
-        write_all_at(file, head, offset)?;
-        match self.write_direct(direct, pages, first) {
+    /// Gives whole pages to the disk, or to the system where the disk refuses them.
+    fn write_pages(&self, file: &File, direct: &File, pages: &[u8], at: u64) -> io::Result<()> {
+        match self.write_direct(direct, pages, at) {
             Err(e) if is_refusal(&e) => {
                 let may_pass = e.kind() == ErrorKind::OutOfMemory;
                 self.is_refused.store(!may_pass, Ordering::Relaxed);
-                platform::write_through(file, pages, first)
+                platform::write_through(file, pages, at)
             }
             written => written,
-        }?;
-        write_all_at(file, tail, last)
+        }
     }
 
     fn write_direct(&self, direct: &File, pages: &[u8], mut offset: u64) -> io::Result<()> {
@@ -101,8 +93,22 @@ impl fmt::Debug for Straight {
     }
 }
 
+/// Writes all of `bytes` at `offset`, whole pages by way of `pages`, and what comes before and after them as usual.
+pub(super) fn write_around(
+    file: &File,
+    bytes: &[u8],
+    offset: u64,
+    pages: impl FnOnce(&[u8], u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let (head, middle, tail) = cut(bytes, offset);
+    let first = offset + head.len() as u64;
+    write_all_at(file, head, offset)?;
+    pages(middle, first)?;
+    write_all_at(file, tail, first + middle.len() as u64)
+}
+
 /// What comes before the first whole page, the whole pages, and what comes after them.
-pub(super) fn cut(bytes: &[u8], offset: u64) -> (&[u8], &[u8], &[u8]) {
+fn cut(bytes: &[u8], offset: u64) -> (&[u8], &[u8], &[u8]) {
     let to_page = usize::try_from(offset.next_multiple_of(PAGE as u64) - offset).unwrap_or(PAGE);
     let (head, rest) = bytes.split_at(to_page.min(bytes.len()));
     let (pages, tail) = rest.split_at(rest.len() - rest.len() % PAGE);

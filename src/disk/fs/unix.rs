@@ -305,10 +305,7 @@ pub(super) fn open_direct(_: &File) -> Option<File> {
 /// rest of it is still to come, and would have to wait until the page was read again.
 #[cfg(target_os = "linux")]
 pub(super) fn write_through(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    let (head, pages, tail) = super::straight::cut(bytes, offset);
-    write_all_at(file, head, offset)?;
-    write_pages(file, pages, offset + head.len() as u64)?;
-    write_all_at(file, tail, offset + (head.len() + pages.len()) as u64)
+    super::straight::write_around(file, bytes, offset, |pages, at| write_pages(file, pages, at))
 }
 
 /// Tells Linux 6.14 and later not to keep what is written (`RWF_DONTCACHE`,
