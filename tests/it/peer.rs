@@ -35,6 +35,8 @@ pub struct Release {
 /// What a peer does.
 #[derive(Debug, Clone, Default)]
 pub struct Manner {
+    /// So many times it hangs up at once on whoever calls.
+    pub turns_away: usize,
     /// It has nothing, and only hears what others have.
     pub has_nothing: bool,
     /// Pieces that it says it has and never gives.
@@ -152,11 +154,16 @@ impl Peer {
         });
         let peer = Self { address: listener.local_addr().unwrap(), shared: Arc::clone(&shared) };
         thread::spawn(move || {
+            let mut to_turn_away = shared.manner.turns_away;
             for stream in listener.incoming() {
                 if shared.ended.load(Ordering::SeqCst) {
                     return;
                 }
                 let Ok(stream) = stream else { continue };
+                if to_turn_away > 0 {
+                    to_turn_away -= 1;
+                    continue;
+                }
                 let shared = Arc::clone(&shared);
                 // The other may leave at any moment.
                 thread::spawn(move || shared.meet(stream));

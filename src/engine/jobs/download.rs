@@ -129,7 +129,7 @@ impl<'a> Download<'a> {
         let total = sum.verified_bytes + left;
         let mut joined = swarm.add(turn, self.torrent(asked, storage, self.known.clone())).await?;
         let mut patience = Patience::new(limit, plan.download_bytes);
-        let mut company = Company::default();
+        let mut company = Company::of(self.known.clone());
         let mut awaited = asked.iter().peekable();
         let before = *sum;
         let mut earlier = before;
@@ -150,7 +150,7 @@ impl<'a> Download<'a> {
             }
             patience.look(&before.since(&standing), &plan.release)?;
             if let Some(peers) = company.without_who_stalls(&patience, || joined.peers()) {
-                tracing::debug!(?peers, "somebody keeps what we asked for: asking others");
+                tracing::debug!(?peers, "nothing comes: asking these");
                 earlier = *sum;
                 swarm.part(turn).await;
                 // What is not asked for again is what is written.

@@ -14,20 +14,29 @@ const GARBAGE: u64 = 128 << 20;
 /// second choice, and long enough for somebody busy to give something.
 const TRIES: u32 = 3;
 
-/// Whom to ask when one of several peers keeps what was asked of it.
+/// Whom to ask when nobody is there, or one of several peers keeps what was asked of it.
 ///
-/// librqbit takes a piece from a slow peer only for one that has given a whole piece already, so one that
-/// is quick to promise the last pieces could keep them from everybody else for ever.
-#[derive(Default)]
+/// librqbit waits ever longer before it tries somebody again who could not be reached: ten seconds, then a minute. And it
+/// takes a piece from a slow peer only for one that has given a whole piece already, so one that is quick to promise
+/// the last pieces could keep them from everybody else for ever.
 pub(super) struct Company {
+    /// By the user.
+    named: Vec<SocketAddr>,
     /// Whoever was connected at some time.
     met: BTreeSet<SocketAddr>,
     /// Whom we do without since the last change.
     left_out: BTreeSet<SocketAddr>,
     changed: Option<Instant>,
+    /// What had come when all were asked again.
+    came_before: Option<Came>,
 }
 
 impl Company {
+    pub fn of(named: Vec<SocketAddr>) -> Self {
+        let (met, left_out) = (BTreeSet::new(), BTreeSet::new());
+        Self { named, met, left_out, changed: None, came_before: None }
+    }
+
     /// The peers to go on with; `None` while there is no reason to change them. `connected`: who is, and
     /// whether they gave anything.
     pub fn without_who_stalls(
@@ -42,14 +51,31 @@ impl Company {
         let connected = connected();
         self.met.extend(connected.keys());
         let was_whole = self.left_out.is_empty();
-        let next = if was_whole { others(&connected) } else { std::mem::take(&mut self.left_out) };
+        let next = match (was_whole, connected.is_empty()) {
+            (true, true) => self.all_again(patience.came),
+            (true, false) => others(&connected),
+            (false, _) => std::mem::take(&mut self.left_out),
+        };
         let left_out: BTreeSet<_> = self.met.difference(&next).copied().collect();
-        if next.is_empty() || left_out.is_empty() {
+        let all_are_there = left_out.is_empty() && !connected.is_empty();
+        if next.is_empty() || all_are_there {
             return None;
         }
         self.left_out = left_out;
         self.changed = Some(Instant::now());
         Some(next.into_iter().collect())
+    }
+
+    /// Everybody, but not once more those who gave nothing but garbage when they were asked again: that could go on for
+    /// ever.
+    fn all_again(&mut self, came: Came) -> BTreeSet<SocketAddr> {
+        let is_garbage =
+            |before: Came| came.fetched > before.fetched && came.verified == before.verified;
+        if self.came_before.is_some_and(is_garbage) {
+            return BTreeSet::new();
+        }
+        self.came_before = Some(came);
+        self.met.iter().chain(&self.named).copied().collect()
     }
 }
 
@@ -72,22 +98,30 @@ pub(super) struct Patience {
     limit: Duration,
     /// Bytes to fetch.
     expected: u64,
-    last_bytes: u64,
+    came: Came,
     since: Instant,
+}
+
+/// Bytes.
+#[derive(Clone, Copy, Default)]
+struct Came {
+    fetched: u64,
+    verified: u64,
 }
 
 impl Patience {
     pub fn new(limit: Duration, expected: u64) -> Self {
-        Self { limit, expected, last_bytes: 0, since: Instant::now() }
+        Self { limit, expected, came: Came::default(), since: Instant::now() }
     }
 
     pub fn look(&mut self, standing: &Standing, release: &Release) -> Result<(), Fault> {
-        if standing.fetched_bytes > self.last_bytes {
-            self.last_bytes = standing.fetched_bytes;
+        let Standing { fetched_bytes: fetched, verified_bytes: verified, .. } = *standing;
+        if fetched > self.came.fetched {
             self.since = Instant::now();
         }
+        self.came = Came { fetched, verified };
         // Bytes that keep coming and are never right are no progress.
-        let garbage = standing.fetched_bytes.saturating_sub(standing.verified_bytes);
+        let garbage = fetched.saturating_sub(verified);
         let is_too_much = garbage > self.expected.saturating_mul(2) + GARBAGE;
         if self.since.elapsed() < self.limit && !is_too_much {
             return Ok(());
@@ -114,7 +148,7 @@ mod tests {
     fn who_gave_something_and_stalls_is_left_out_until_the_others_stall_as_well() {
         let [stalls, other] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let mut patience = Patience::new(Duration::from_secs(9), 1000);
-        let mut company = Company::default();
+        let mut company = Company::of(Vec::new());
         let both = || BTreeMap::from([(stalls, true), (other, false)]);
         assert_eq!(company.without_who_stalls(&patience, both), None);
 
@@ -129,15 +163,35 @@ mod tests {
     }
 
     #[test]
+    fn when_nobody_is_there_all_are_asked_again_unless_garbage_came_of_it() {
+        let [named, met] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut patience = Patience::new(Duration::from_secs(9), 1000);
+        let mut company = Company::of(vec![named]);
+        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), None);
+
+        patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
+        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), Some(vec![named]));
+        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), None);
+        company.changed = None;
+        let other = || BTreeMap::from([(met, false)]);
+        assert_eq!(company.without_who_stalls(&patience, other), None);
+        patience.came = Came { fetched: 9, verified: 9 };
+        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), Some(vec![named, met]));
+        company.changed = None;
+        patience.came.fetched = 10;
+        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), None);
+    }
+
+    #[test]
     fn nobody_is_left_out_who_is_alone_and_of_two_strangers_each_gets_a_chance() {
         let peers = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let mut patience = Patience::new(Duration::from_secs(9), 1000);
         patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
         for gave in [true, false] {
-            let mut company = Company::default();
+            let mut company = Company::of(Vec::new());
             let alone = || BTreeMap::from([(peers[0], gave)]);
             assert_eq!(company.without_who_stalls(&patience, alone), None);
-            company = Company::default();
+            company = Company::of(Vec::new());
             let both = || peers.into_iter().map(|peer| (peer, gave)).collect();
             let first = company.without_who_stalls(&patience, both).unwrap();
             company.changed = None;

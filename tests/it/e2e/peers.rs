@@ -140,6 +140,18 @@ fn beside_peers_that_talk_nonsense_an_honest_one_is_enough() {
 }
 
 #[test]
+fn a_peer_that_hung_up_on_us_is_called_again_before_the_fetch_is_given_up() {
+    let world = World::with(&pack());
+    let release = Release::of(&next_pack());
+    let busy = Peer::start(&release, Manner { turns_away: 1, ..Manner::default() });
+    world.set("peers", &format!("[{}]", busy.quoted()));
+    world.set_network("give_up_after", "\"6s\"");
+    world.origin.publish(release.torrent);
+    world.modsync("sync").exits(0);
+    world.has(&next_pack());
+}
+
+#[test]
 fn padding_is_zeros_or_the_torrent_is_refused() {
     for (byte, is_fine) in [(0, true), (7, false)] {
         let world = World::new();
