@@ -43,6 +43,8 @@ pub(super) struct Tools {
 /// A machine with its hands.
 pub(super) struct Pack {
     machine: Machine,
+    /// The facts as they are written down.
+    written: Option<Facts>,
     state: Arc<Root>,
     mode: Mode,
     tools: Tools,
@@ -66,9 +68,11 @@ impl Pack {
         tools: Tools,
         now: Now,
     ) -> Result<Self, FsError> {
-        let facts: Facts = record::load(&state, facts::RECORD)?.value().unwrap_or_default();
+        let written: Option<Facts> = record::load(&state, facts::RECORD)?.value();
+        let facts = written.clone().unwrap_or_default();
         Ok(Self {
             machine: Machine::new(config, facts, first_check(mode, now)),
+            written,
             state: Arc::new(state),
             mode,
             tools,
@@ -217,9 +221,16 @@ impl Pack {
         });
     }
 
-    fn remember(&self) {
-        if let Err(error) = record::save(&self.state, facts::RECORD, self.machine.facts()) {
-            tracing::error!(pack = self.name(), "could not write down what is known: {error}");
+    fn remember(&mut self) {
+        let facts = self.machine.facts();
+        if self.written.as_ref() == Some(facts) {
+            return;
+        }
+        match record::save(&self.state, facts::RECORD, facts) {
+            Ok(()) => self.written = Some(facts.clone()),
+            Err(error) => {
+                tracing::error!(pack = self.name(), "could not write down what is known: {error}");
+            }
         }
     }
 
