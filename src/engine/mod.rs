@@ -419,7 +419,7 @@ impl Engine {
         };
         let changed = **self.publish.borrow() != snapshot;
         if changed {
-            log_news(&self.publish.borrow(), &snapshot);
+            log_news(&self.publish.borrow(), &snapshot, self.mode);
             self.publish.send_replace(Arc::new(snapshot));
         }
     }
@@ -445,8 +445,9 @@ fn forget(paths: &Paths, url: &str, folder: &std::path::Path) {
     }
 }
 
-/// One line a change of phase; progress is no news.
-fn log_news(old: &Snapshot, new: &Snapshot) {
+/// One line a change of phase; progress is no news. A fault warns nobody where somebody waits for the answer, which says
+/// the same.
+fn log_news(old: &Snapshot, new: &Snapshot, mode: Mode) {
     use crate::model::snapshot::Phase;
     for pack in &new.packs {
         let before = old.packs.iter().find(|p| p.name == pack.name).map(|p| &p.phase);
@@ -459,7 +460,11 @@ fn log_news(old: &Snapshot, new: &Snapshot) {
         }
         let phase = pack.phase.name();
         if let Some(fault) = pack.phase.fault() {
-            tracing::warn!(pack = pack.name, "{phase}: {fault}. {}", fault.hint);
+            if mode.follows() {
+                tracing::warn!(pack = pack.name, "{phase}: {fault}. {}", fault.hint);
+            } else {
+                tracing::info!(pack = pack.name, "{phase}: {fault}");
+            }
         } else if pack.awaits_apply() {
             tracing::info!(pack = pack.name, "{phase}: `modsync apply` applies it");
         } else if pack.has_nothing() {
