@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::world::{Ran, Running};
 
 /// No run may take longer.
 const PATIENCE: Duration = Duration::from_mins(3);
-/// How often a process is looked at, which is how exact times are.
-const LOOK: Duration = Duration::from_millis(4);
+/// How often a running process is looked at. Its end is seen when it comes.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 4_000_000 };
 /// See `USER_HZ` in proc(5).
 const TICK: Duration = Duration::from_millis(10);
 
@@ -82,11 +84,15 @@ pub fn run_from(command: Command, has_begun: impl Fn() -> bool) -> Result<Cost, 
 pub fn end_of(command: Command, has_begun: impl Fn() -> bool) -> Result<(Ran, Cost), String> {
     let (start, mut begin) = (Instant::now(), None);
     let running = Running::start(command);
+    let process = i32::try_from(running.id()).ok().and_then(Pid::from_raw).unwrap();
+    let ends = pidfd_open(process, PidfdFlags::empty()).unwrap();
     let mut peak = 0;
     while start.elapsed() < PATIENCE {
-        // It stays readable until its end is asked for.
-        if let Some(cpu) = used_by_ended(running.id()) {
+        let has_ended = poll(&mut [PollFd::new(&ends, PollFlags::IN)], Some(&LOOK)).unwrap() > 0;
+        if has_ended {
             let wall = start.elapsed();
+            // It stays readable until its end is asked for.
+            let cpu = used_by(running.id());
             let ran = running.end(Duration::from_secs(5));
             let moving = begin.map_or(wall, |begin: Instant| wall.saturating_sub(begin - start));
             return Ok((ran, Cost { wall, moving, cpu, peak }));
@@ -95,7 +101,6 @@ pub fn end_of(command: Command, has_begun: impl Fn() -> bool) -> Result<(Ran, Co
         if begin.is_none() && has_begun() {
             begin = Some(Instant::now());
         }
-        thread::sleep(LOOK);
     }
     Err(format!("still running after {PATIENCE:?}: {}", last_words(&running.sigkill())))
 }
@@ -109,13 +114,12 @@ fn last_words(ran: &Ran) -> String {
     format!("{code}: {}", error.or(lines.next_back()).unwrap_or_default())
 }
 
-/// The time on a CPU of a process that has ended and of its children; `None` when it has not.
-fn used_by_ended(process: u32) -> Option<Duration> {
+/// The time on a CPU of a process and of its children that ended.
+fn used_by(process: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let mut fields = stat.rsplit(')').next()?.split_whitespace();
-    let ended = fields.next()? == "Z";
-    let ticks: u32 = fields.skip(10).take(4).map(|ticks| ticks.parse::<u32>().unwrap()).sum();
-    ended.then(|| TICK * ticks)
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    let ticks: u32 = fields.skip(11).take(4).map(|ticks| ticks.parse::<u32>().unwrap()).sum();
+    TICK * ticks
 }
 
 /// Writes out what is still on its way to a disk, so that nobody pays for who came before.
