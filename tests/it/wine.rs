@@ -14,6 +14,9 @@ use super::e2e::{next_pack, pack};
 use super::tree::{Tree, noise};
 use super::world::{LIMIT, Ran, Running, World};
 
+/// What `run.c` says before the code that a program ended with.
+const ENDED: &str = "ended with ";
+
 /// A player with Windows.
 struct Player {
     world: World,
@@ -38,11 +41,15 @@ impl Player {
     }
 
     fn modsync(&self, arguments: &str) -> Ran {
-        let mut ran = self.spawn(arguments).end(LIMIT);
-        let (said, code) = ran.stderr.rsplit_once("ended with ").expect(&ran.stderr);
-        ran.code = Some(code.trim_end().parse().unwrap());
-        ran.stderr = said.to_owned();
-        ran
+        let mut running = self.spawn(arguments);
+        for _output in 0..2 {
+            running.says(ENDED);
+        }
+        let Ran { stdout, stderr, .. } = running.leave();
+        let (stdout, code) = stdout.rsplit_once(ENDED).expect(&stdout);
+        let (stderr, _) = stderr.rsplit_once(ENDED).expect(&stderr);
+        let code = Some(code.trim_end().parse().unwrap());
+        Ran { code, stdout: stdout.to_owned(), stderr: stderr.to_owned() }
     }
 
     fn spawn(&self, arguments: &str) -> Running {
@@ -235,7 +242,7 @@ fn a_running_engine_is_asked_by_the_other_commands_and_installs_an_update() {
     let (old, new) = (pack(), next_pack());
     let player = Player::with(&old);
     let mut engine = player.spawn("run");
-    engine.says(" running ");
+    engine.says(" current ");
     player.modsync("status").exits(0).says("current");
     player.world.publish(&new);
     player.modsync("sync").exits(0).says("2 new, 4 changed, 2 removed");
@@ -277,7 +284,7 @@ fn a_logout_finds_everything_in_order() {
     let desktop = player.wine.desktop();
     let _app = player.start(desktop.modsyncw());
     desktop.screen().await_shot("windows-idle", shows(GREEN));
-    desktop.log_out();
+    let _logout = desktop.log_out();
     player.await_end();
     player.modsync("verify").exits(0);
 }

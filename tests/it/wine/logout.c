@@ -1,15 +1,26 @@
-/* logout.exe: tells every window of the desktop that the session ends, as Windows does when the user logs out. */
+/* logout.exe: tells every window of the desktop that the session ends, as Windows does when the user logs out. All of
+ * them at once: one that hangs, as the shell's may that end with it, keeps nobody waiting. */
 #include <windows.h>
 
-static BOOL CALLBACK tell(HWND window, LPARAM unused) {
+static HANDLE threads[MAXIMUM_WAIT_OBJECTS];
+static DWORD count;
+
+static DWORD WINAPI tell(void *window) {
     DWORD_PTR answer;
+    SendMessageTimeoutW(window, WM_QUERYENDSESSION, 0, 0, SMTO_NORMAL, 60000, &answer);
+    SendMessageTimeoutW(window, WM_ENDSESSION, TRUE, 0, SMTO_NORMAL, 60000, &answer);
+    return 0;
+}
+
+static BOOL CALLBACK begin(HWND window, LPARAM unused) {
     (void)unused;
-    SendMessageTimeoutW(window, WM_QUERYENDSESSION, 0, 0, SMTO_ABORTIFHUNG, 10000, &answer);
-    SendMessageTimeoutW(window, WM_ENDSESSION, TRUE, 0, SMTO_ABORTIFHUNG, 10000, &answer);
-    return TRUE;
+    HANDLE thread = CreateThread(NULL, 0, tell, window, 0, NULL);
+    if (thread) threads[count++] = thread;
+    return count < MAXIMUM_WAIT_OBJECTS;
 }
 
 int main(void) {
-    EnumWindows(tell, 0);
+    EnumWindows(begin, 0);
+    WaitForMultipleObjects(count, threads, TRUE, INFINITE);
     return 0;
 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::desktop::screen::Screen;
+use crate::world::Running;
 
 /// A Wine of our own.
 #[derive(Debug)]
@@ -150,9 +151,9 @@ impl Desktop<'_> {
     }
 
     /// Ends the session. That it did is for what ran in it to show: the shell may go first, and takes the code of
-    /// its program with it.
-    pub fn log_out(&self) {
-        self.command(&self.wine.folder.join("logout.exe")).output().expect(INSTALLED);
+    /// its program with it, or hang.
+    pub fn log_out(&self) -> Running {
+        Running::start(self.command(&self.wine.folder.join("logout.exe")))
     }
 
     fn command(&self, program: &Path) -> Command {

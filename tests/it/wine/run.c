@@ -1,5 +1,6 @@
-/* run.exe PROGRAM ARGUMENTS…: runs a program and says with which code it ended, as Windows programs learn it: to
- * Linux it is lost when Wine takes more than a second to take the process down. It takes the program with it. */
+/* run.exe PROGRAM ARGUMENTS…: runs a program and says on both outputs with which code it ended, as Windows programs
+ * learn it: to Linux it is lost when Wine takes more than a second to take the process down, and at times Wine never
+ * does. It takes the program with it. */
 #include <stdio.h>
 #include <windows.h>
 
@@ -24,6 +25,8 @@ int main(void) {
     ResumeThread(program.hThread);
     WaitForSingleObject(program.hProcess, INFINITE);
     GetExitCodeProcess(program.hProcess, &code);
+    printf("ended with %lu\n", code);
+    fflush(stdout);
     fprintf(stderr, "ended with %lu\n", code);
     fflush(stderr);
     return 0;
