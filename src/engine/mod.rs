@@ -419,7 +419,11 @@ impl Engine {
         };
         let changed = **self.publish.borrow() != snapshot;
         if changed {
-            log_news(&self.publish.borrow(), &snapshot, self.mode);
+            let is_answered = |name: &str| {
+                let pack = self.packs.iter().find(|pack| pack.name() == name);
+                !self.mode.follows() && pack.is_some_and(Pack::is_asked)
+            };
+            log_news(&self.publish.borrow(), &snapshot, is_answered);
             self.publish.send_replace(Arc::new(snapshot));
         }
     }
@@ -445,9 +449,8 @@ fn forget(paths: &Paths, url: &str, folder: &std::path::Path) {
     }
 }
 
-/// One line a change of phase; progress is no news. A fault warns nobody where somebody waits for the answer, which says
-/// the same.
-fn log_news(old: &Snapshot, new: &Snapshot, mode: Mode) {
+/// One line a change of phase; progress is no news. A fault is no warning where the answer to a command says the same.
+fn log_news(old: &Snapshot, new: &Snapshot, is_answered: impl Fn(&str) -> bool) {
     use crate::model::snapshot::Phase;
     for pack in &new.packs {
         let before = old.packs.iter().find(|p| p.name == pack.name).map(|p| &p.phase);
@@ -460,10 +463,10 @@ fn log_news(old: &Snapshot, new: &Snapshot, mode: Mode) {
         }
         let phase = pack.phase.name();
         if let Some(fault) = pack.phase.fault() {
-            if mode.follows() {
-                tracing::warn!(pack = pack.name, "{phase}: {fault}. {}", fault.hint);
-            } else {
+            if is_answered(&pack.name) {
                 tracing::info!(pack = pack.name, "{phase}: {fault}");
+            } else {
+                tracing::warn!(pack = pack.name, "{phase}: {fault}. {}", fault.hint);
             }
         } else if pack.awaits_apply() {
             tracing::info!(pack = pack.name, "{phase}: `modsync apply` applies it");

@@ -43,7 +43,7 @@ pub(super) struct Tools {
 /// A machine with its hands.
 pub(super) struct Pack {
     machine: Machine,
-    /// The facts as they are written down.
+    /// The facts as they are written down, when that is known.
     written: Option<Facts>,
     state: Arc<Root>,
     mode: Mode,
@@ -161,6 +161,11 @@ impl Pack {
         }
     }
 
+    /// Whether somebody waits for an answer.
+    pub fn is_asked(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Whether no job is running.
     pub fn is_still(&self) -> bool {
         self.running.is_none()
@@ -229,6 +234,7 @@ impl Pack {
         match record::save(&self.state, facts::RECORD, facts) {
             Ok(()) => self.written = Some(facts.clone()),
             Err(error) => {
+                self.written = None;
                 tracing::error!(pack = self.name(), "could not write down what is known: {error}");
             }
         }

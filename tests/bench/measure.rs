@@ -88,6 +88,7 @@ pub fn end_of(command: Command, has_begun: impl Fn() -> bool) -> Result<(Ran, Co
     let ends = pidfd_open(process, PidfdFlags::empty()).unwrap();
     let mut peak = 0;
     while start.elapsed() < PATIENCE {
+        peak = running.peak_memory().unwrap_or(peak);
         let has_ended = poll(&mut [PollFd::new(&ends, PollFlags::IN)], Some(&LOOK)).unwrap() > 0;
         if has_ended {
             let wall = start.elapsed();
@@ -97,7 +98,6 @@ pub fn end_of(command: Command, has_begun: impl Fn() -> bool) -> Result<(Ran, Co
             let moving = begin.map_or(wall, |begin: Instant| wall.saturating_sub(begin - start));
             return Ok((ran, Cost { wall, moving, cpu, peak }));
         }
-        peak = running.peak_memory().unwrap_or(peak);
         if begin.is_none() && has_begun() {
             begin = Some(Instant::now());
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::faulty::Faulty;
+use crate::faulty::{Faulty, refused_address};
 use crate::place::Place;
 use crate::world::LIMIT;
 
@@ -48,6 +48,16 @@ fn a_result_that_cannot_be_written_is_a_failure() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let output = place.command(arguments).stdout(full).output().unwrap();
         says(&output, 1, &["could not write to standard output"]);
+    }
+}
+
+#[test]
+fn a_fault_is_told_once() {
+    let place = Place::new();
+    place.follow(&format!("http://{}/pack.torrent", refused_address()));
+    for command in ["check", "plan", "sync"] {
+        let words = words(&place.run(&[command]));
+        assert_eq!(words.matches("could not connect").count(), 1, "{words}");
     }
 }
 

@@ -50,6 +50,19 @@ fn damaged_facts_are_kept_beside_and_the_folder_is_known_again_by_its_mark() {
 }
 
 #[test]
+fn what_is_known_already_is_not_put_at_risk_by_writing_it_anew() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    let pack = fs::read_dir(place.path("state/packs")).unwrap().next().unwrap().unwrap().path();
+    let written = || fs::metadata(pack.join("facts")).unwrap().modified().unwrap();
+    let before = written();
+    assert_eq!(place.ask(&["trash"]).0, Some(0));
+    assert_eq!(written(), before);
+    assert_eq!(place.ask(&["check"]).0, Some(0));
+    assert_ne!(written(), before);
+}
+
+#[test]
 fn settings_that_do_not_parse_stop_a_command_with_their_line() {
     let place = Place::new();
     fs::write(place.path("config.toml"), "[[pack]]\nurl = 5\n").unwrap();

@@ -242,8 +242,8 @@ fn a_running_engine_is_asked_by_the_other_commands_and_installs_an_update() {
     let (old, new) = (pack(), next_pack());
     let player = Player::with(&old);
     let mut engine = player.spawn("run");
-    engine.says(" current ");
-    player.modsync("status").exits(0).says("current");
+    engine.says(" running ");
+    player.modsync("status").exits(0).says("installed  Pack");
     player.world.publish(&new);
     player.modsync("sync").exits(0).says("2 new, 4 changed, 2 removed");
     engine.says("applying");

@@ -149,7 +149,10 @@ impl<'a> Download<'a> {
                 return Ok(());
             }
             patience.look(&before.since(&standing), &plan.release)?;
-            if let Some(peers) = company.without_who_stalls(&patience, || joined.peers()) {
+            // Who has given all leaves, and the last of it may not be written yet.
+            if !now.finished
+                && let Some(peers) = company.without_who_stalls(&patience, || joined.peers())
+            {
                 tracing::debug!(?peers, "nothing comes: asking these");
                 earlier = *sum;
                 swarm.part(turn).await;

@@ -14,11 +14,12 @@ const GARBAGE: u64 = 128 << 20;
 /// second choice, and long enough for somebody busy to give something.
 const TRIES: u32 = 3;
 
-/// Whom to ask when nobody is there, or one of several peers keeps what was asked of it.
+/// Whom to ask when nothing comes: those who are away, or others than those who keep what was asked of them.
 ///
 /// librqbit waits ever longer before it tries somebody again who could not be reached: ten seconds, then a minute. And it
 /// takes a piece from a slow peer only for one that has given a whole piece already, so one that is quick to promise
-/// the last pieces could keep them from everybody else for ever.
+/// the last pieces could keep them from everybody else for ever. Peers that trackers and the DHT know are theirs to find
+/// again, unless they were connected.
 pub(super) struct Company {
     /// By the user.
     named: Vec<SocketAddr>,
@@ -27,7 +28,7 @@ pub(super) struct Company {
     /// Whom we do without since the last change.
     left_out: BTreeSet<SocketAddr>,
     changed: Option<Instant>,
-    /// What had come when all were asked again.
+    /// What had come when those who were away were asked again.
     came_before: Option<Came>,
 }
 
@@ -50,32 +51,38 @@ impl Company {
         }
         let connected = connected();
         self.met.extend(connected.keys());
-        let was_whole = self.left_out.is_empty();
-        let next = match (was_whole, connected.is_empty()) {
-            (true, true) => self.all_again(patience.came),
-            (true, false) => others(&connected),
-            (false, _) => std::mem::take(&mut self.left_out),
+        let mut next = if self.left_out.is_empty() {
+            others(&connected)
+        } else {
+            std::mem::take(&mut self.left_out)
         };
-        let left_out: BTreeSet<_> = self.met.difference(&next).copied().collect();
-        let all_are_there = left_out.is_empty() && !connected.is_empty();
-        if next.is_empty() || all_are_there {
+        next.extend(self.away_again(&connected, patience.came));
+        if next.is_empty() || next.iter().eq(connected.keys()) {
             return None;
         }
-        self.left_out = left_out;
+        self.left_out = self.met.difference(&next).copied().collect();
         self.changed = Some(Instant::now());
         Some(next.into_iter().collect())
     }
 
-    /// Everybody, but not once more those who gave nothing but garbage when they were asked again: that could go on for
+    /// Those who are not connected, unless what came since they were last asked again is not right: that could go on for
     /// ever.
-    fn all_again(&mut self, came: Came) -> BTreeSet<SocketAddr> {
+    fn away_again(
+        &mut self,
+        connected: &BTreeMap<SocketAddr, bool>,
+        came: Came,
+    ) -> Vec<SocketAddr> {
         let is_garbage =
             |before: Came| came.fetched > before.fetched && came.verified == before.verified;
         if self.came_before.is_some_and(is_garbage) {
-            return BTreeSet::new();
+            return Vec::new();
         }
-        self.came_before = Some(came);
-        self.met.iter().chain(&self.named).copied().collect()
+        let known = self.named.iter().chain(&self.met);
+        let away: Vec<_> = known.filter(|peer| !connected.contains_key(peer)).copied().collect();
+        if !away.is_empty() {
+            self.came_before = Some(came);
+        }
+        away
     }
 }
 
@@ -155,15 +162,15 @@ mod tests {
         patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
         assert_eq!(company.without_who_stalls(&patience, both), Some(vec![other]));
         assert_eq!(company.without_who_stalls(&patience, both), None);
-        company.changed = None;
-        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), Some(vec![stalls]));
-        company.changed = None;
-        let one = || BTreeMap::from([(stalls, false)]);
-        assert_eq!(company.without_who_stalls(&patience, one), Some(vec![other]));
+        for (asked, next) in [(other, stalls), (stalls, other)] {
+            company.changed = None;
+            let connected = || BTreeMap::from([(asked, false)]);
+            assert_eq!(company.without_who_stalls(&patience, connected), Some(vec![next]));
+        }
     }
 
     #[test]
-    fn when_nobody_is_there_all_are_asked_again_unless_garbage_came_of_it() {
+    fn who_is_away_is_asked_again_unless_garbage_came_of_it() {
         let [named, met] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let mut patience = Patience::new(Duration::from_secs(9), 1000);
         let mut company = Company::of(vec![named]);
@@ -173,8 +180,10 @@ mod tests {
         assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), Some(vec![named]));
         assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), None);
         company.changed = None;
-        let other = || BTreeMap::from([(met, false)]);
-        assert_eq!(company.without_who_stalls(&patience, other), None);
+        let has_nothing = || BTreeMap::from([(met, false)]);
+        let next = company.without_who_stalls(&patience, has_nothing).unwrap();
+        assert!(next.contains(&named), "{next:?}");
+        company.changed = None;
         patience.came = Came { fetched: 9, verified: 9 };
         assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), Some(vec![named, met]));
         company.changed = None;

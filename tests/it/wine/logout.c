@@ -2,8 +2,10 @@
  * them at once: one that hangs, as the shell's may that end with it, keeps nobody waiting. */
 #include <windows.h>
 
-static HANDLE threads[MAXIMUM_WAIT_OBJECTS];
-static DWORD count;
+#define MOST 1024
+
+static HANDLE threads[MOST];
+static int count;
 
 static DWORD WINAPI tell(void *window) {
     DWORD_PTR answer;
@@ -16,11 +18,11 @@ static BOOL CALLBACK begin(HWND window, LPARAM unused) {
     (void)unused;
     HANDLE thread = CreateThread(NULL, 0, tell, window, 0, NULL);
     if (thread) threads[count++] = thread;
-    return count < MAXIMUM_WAIT_OBJECTS;
+    return count < MOST;
 }
 
 int main(void) {
     EnumWindows(begin, 0);
-    WaitForMultipleObjects(count, threads, TRUE, INFINITE);
+    for (int i = 0; i < count; i++) WaitForSingleObject(threads[i], INFINITE);
     return 0;
 }
