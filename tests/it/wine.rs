@@ -242,8 +242,10 @@ fn a_running_engine_is_asked_by_the_other_commands_and_installs_an_update() {
     let (old, new) = (pack(), next_pack());
     let player = Player::with(&old);
     let mut engine = player.spawn("run");
-    engine.says(" running ");
-    player.modsync("status").exits(0).says("installed  Pack");
+    // The first look at the origin is over, and the next is far.
+    engine.says(" checking ");
+    engine.says(" current ");
+    player.modsync("status").exits(0).says("current");
     player.world.publish(&new);
     player.modsync("sync").exits(0).says("2 new, 4 changed, 2 removed");
     engine.says("applying");

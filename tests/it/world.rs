@@ -499,11 +499,7 @@ impl Running {
             }
         }
         let code = self.process.wait().unwrap().code();
-        Ran {
-            code,
-            stdout: std::mem::take(&mut self.stdout),
-            stderr: std::mem::take(&mut self.stderr),
-        }
+        Ran { code, ..self.leave() }
     }
 
     fn next_line(&mut self, end: Instant) -> Result<String, RecvTimeoutError> {

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Context;
-use super::patience::{Company, Patience};
+use super::patience::{Came, Company, Patience};
 use crate::disk::content::Live;
 use crate::disk::fs::{Root, Stat};
 use crate::disk::staging::Staging;
@@ -38,7 +38,8 @@ pub(super) struct Download<'a> {
     taking: Option<Place>,
     /// Peers that the user named.
     known: Vec<SocketAddr>,
-    before: Before,
+    /// What came before the torrent was joined anew.
+    before: Came,
 }
 
 /// A swarm, and the turn with the torrent there.
@@ -60,7 +61,7 @@ impl<'a> Download<'a> {
             turn = swarm.turn_to_fetch(planned.manifest.info_hash) => turn,
             () = cancelled(&context.cancel) => return Err(Fault::cancelled()),
         };
-        let (place, before) = (Place { swarm, turn }, Before::default());
+        let (place, before) = (Place { swarm, turn }, Came::default());
         Ok(Self { context, planned, root, place, taking: None, known, before })
     }
 
@@ -105,7 +106,7 @@ impl<'a> Download<'a> {
         asked: &PieceSet,
         left: u64,
         limit: Duration,
-        sum: &mut Before,
+        sum: &mut Came,
     ) -> Result<(), Fault> {
         let storage = self.storage()?;
         let got = self.get_into(&storage, place, asked, left, limit, sum).await;
@@ -123,7 +124,7 @@ impl<'a> Download<'a> {
         asked: &PieceSet,
         left: u64,
         limit: Duration,
-        sum: &mut Before,
+        sum: &mut Came,
     ) -> Result<(), Fault> {
         let plan = &self.planned.plan;
         let total = sum.verified_bytes + left;
@@ -136,7 +137,7 @@ impl<'a> Download<'a> {
         loop {
             let now = joined.standing();
             let standing = earlier.and(&now);
-            *sum = Before::of(&standing);
+            *sum = Came::of(&standing);
             self.context.progress.show(progress(&standing, total));
             if self.context.cancel.is_cancelled() {
                 return Err(Fault::cancelled());
@@ -151,7 +152,7 @@ impl<'a> Download<'a> {
             patience.look(&before.since(&standing), &plan.release)?;
             // Who has given all leaves, and the last of it may not be written yet.
             if !now.finished
-                && let Some(peers) = company.without_who_stalls(&patience, || joined.peers())
+                && let Some(peers) = company.whom_to_ask(&patience, || joined.peers())
             {
                 tracing::debug!(?peers, "nothing comes: asking these");
                 earlier = *sum;
@@ -271,37 +272,6 @@ fn progress(standing: &Standing, total: u64) -> Progress {
         rate: standing.download_rate,
         peers: Some(standing.peers),
         eta: None,
-    }
-}
-
-/// What came before the torrent was joined anew.
-#[derive(Clone, Copy, Default)]
-struct Before {
-    fetched_bytes: u64,
-    verified_bytes: u64,
-}
-
-impl Before {
-    fn of(standing: &Standing) -> Self {
-        let Standing { fetched_bytes, verified_bytes, .. } = *standing;
-        Self { fetched_bytes, verified_bytes }
-    }
-
-    /// What came since.
-    fn since(&self, standing: &Standing) -> Standing {
-        Standing {
-            fetched_bytes: standing.fetched_bytes - self.fetched_bytes,
-            verified_bytes: standing.verified_bytes - self.verified_bytes,
-            ..standing.clone()
-        }
-    }
-
-    fn and(&self, standing: &Standing) -> Standing {
-        Standing {
-            fetched_bytes: self.fetched_bytes + standing.fetched_bytes,
-            verified_bytes: self.verified_bytes + standing.verified_bytes,
-            ..standing.clone()
-        }
     }
 }
 

@@ -40,7 +40,7 @@ impl Company {
 
     /// The peers to go on with; `None` while there is no reason to change them. `connected`: who is, and
     /// whether they gave anything.
-    pub fn without_who_stalls(
+    pub fn whom_to_ask(
         &mut self,
         patience: &Patience,
         connected: impl FnOnce() -> BTreeMap<SocketAddr, bool>,
@@ -72,8 +72,10 @@ impl Company {
         connected: &BTreeMap<SocketAddr, bool>,
         came: Came,
     ) -> Vec<SocketAddr> {
-        let is_garbage =
-            |before: Came| came.fetched > before.fetched && came.verified == before.verified;
+        let is_garbage = |before: Came| {
+            came.fetched_bytes > before.fetched_bytes
+                && came.verified_bytes == before.verified_bytes
+        };
         if self.came_before.is_some_and(is_garbage) {
             return Vec::new();
         }
@@ -112,11 +114,35 @@ pub(super) struct Patience {
     since: Instant,
 }
 
-/// Bytes.
+/// What came from peers.
 #[derive(Clone, Copy, Default)]
-struct Came {
-    fetched: u64,
-    verified: u64,
+pub(super) struct Came {
+    pub fetched_bytes: u64,
+    pub verified_bytes: u64,
+}
+
+impl Came {
+    pub fn of(standing: &Standing) -> Self {
+        let Standing { fetched_bytes, verified_bytes, .. } = *standing;
+        Self { fetched_bytes, verified_bytes }
+    }
+
+    /// What came since.
+    pub fn since(&self, standing: &Standing) -> Standing {
+        Standing {
+            fetched_bytes: standing.fetched_bytes - self.fetched_bytes,
+            verified_bytes: standing.verified_bytes - self.verified_bytes,
+            ..standing.clone()
+        }
+    }
+
+    pub fn and(&self, standing: &Standing) -> Standing {
+        Standing {
+            fetched_bytes: self.fetched_bytes + standing.fetched_bytes,
+            verified_bytes: self.verified_bytes + standing.verified_bytes,
+            ..standing.clone()
+        }
+    }
 }
 
 impl Patience {
@@ -125,13 +151,13 @@ impl Patience {
     }
 
     pub fn look(&mut self, standing: &Standing, release: &Release) -> Result<(), Fault> {
-        let Standing { fetched_bytes: fetched, verified_bytes: verified, .. } = *standing;
-        if fetched > self.came.fetched {
+        let came = Came::of(standing);
+        if came.fetched_bytes > self.came.fetched_bytes {
             self.since = Instant::now();
         }
-        self.came = Came { fetched, verified };
+        self.came = came;
         // Bytes that keep coming and are never right are no progress.
-        let garbage = fetched.saturating_sub(verified);
+        let garbage = came.fetched_bytes.saturating_sub(came.verified_bytes);
         let is_too_much = garbage > self.expected.saturating_mul(2) + GARBAGE;
         if self.since.elapsed() < self.limit && !is_too_much {
             return Ok(());
@@ -160,15 +186,15 @@ mod tests {
         let mut patience = Patience::new(Duration::from_secs(9), 1000);
         let mut company = Company::of(Vec::new());
         let both = || BTreeMap::from([(stalls, true), (other, false)]);
-        assert_eq!(company.without_who_stalls(&patience, both), None);
+        assert_eq!(company.whom_to_ask(&patience, both), None);
 
         patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
-        assert_eq!(company.without_who_stalls(&patience, both), Some(vec![other]));
-        assert_eq!(company.without_who_stalls(&patience, both), None);
+        assert_eq!(company.whom_to_ask(&patience, both), Some(vec![other]));
+        assert_eq!(company.whom_to_ask(&patience, both), None);
         for (asked, next) in [(other, stalls), (stalls, other)] {
             company.changed = None;
             let connected = || BTreeMap::from([(asked, false)]);
-            assert_eq!(company.without_who_stalls(&patience, connected), Some(vec![next]));
+            assert_eq!(company.whom_to_ask(&patience, connected), Some(vec![next]));
         }
     }
 
@@ -177,20 +203,20 @@ mod tests {
         let [named, met] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let mut patience = Patience::new(Duration::from_secs(9), 1000);
         let mut company = Company::of(vec![named]);
-        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), None);
+        assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), None);
 
         patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
-        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), Some(vec![named]));
-        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), None);
+        assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), Some(vec![named]));
+        assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), None);
         company.changed = None;
         let has_nothing = || BTreeMap::from([(met, false)]);
-        assert_eq!(company.without_who_stalls(&patience, has_nothing), Some(vec![named, met]));
+        assert_eq!(company.whom_to_ask(&patience, has_nothing), Some(vec![named, met]));
         company.changed = None;
-        patience.came = Came { fetched: 9, verified: 9 };
-        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), Some(vec![named, met]));
+        patience.came = Came { fetched_bytes: 9, verified_bytes: 9 };
+        assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), Some(vec![named, met]));
         company.changed = None;
-        patience.came.fetched = 10;
-        assert_eq!(company.without_who_stalls(&patience, BTreeMap::new), None);
+        patience.came.fetched_bytes = 10;
+        assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), None);
     }
 
     #[test]
@@ -201,12 +227,12 @@ mod tests {
         for gave in [true, false] {
             let mut company = Company::of(Vec::new());
             let alone = || BTreeMap::from([(peers[0], gave)]);
-            assert_eq!(company.without_who_stalls(&patience, alone), None);
+            assert_eq!(company.whom_to_ask(&patience, alone), None);
             company = Company::of(Vec::new());
             let both = || peers.into_iter().map(|peer| (peer, gave)).collect();
-            let first = company.without_who_stalls(&patience, both).unwrap();
+            let first = company.whom_to_ask(&patience, both).unwrap();
             company.changed = None;
-            let second = company.without_who_stalls(&patience, both).unwrap();
+            let second = company.whom_to_ask(&patience, both).unwrap();
             assert_eq!((first.len(), second.len()), (1, 1));
             assert_ne!(first, second);
         }
