@@ -116,6 +116,19 @@ fn a_pack_is_installed_updated_verified_repaired_and_taken_back() {
 }
 
 #[test]
+fn what_a_doubled_file_and_an_edited_one_have_in_common_with_old_ones_is_not_fetched() {
+    let (edited, doubled) = (noise(4_001, 3 << 20), noise(4_002, 2 << 20));
+    let old = Tree::default().with("edited.pak", edited).with("one.pak", doubled.clone());
+    let player = Player::with(&old);
+    let known = old.with("two.pak", doubled);
+    let new = known.clone().damaged("edited.pak");
+    let seeded = player.world.publish(&new);
+    player.modsync("sync").exits(0).says("1 new, 1 changed");
+    player.world.has(&new);
+    assert_eq!(player.world.seeder.sent(&seeded), seeded.layout.sent_for(&known, &new));
+}
+
+#[test]
 fn a_file_that_another_program_holds_open_makes_all_of_an_update_wait() {
     let (old, new) = (pack(), next_pack());
     let player = Player::with(&old);

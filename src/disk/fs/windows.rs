@@ -7,12 +7,16 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::windows::fs::FileExt;
+use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use windows::Win32::Foundation::HANDLE;
+use windows::Win32::Storage::FileSystem::GetVolumeInformationByHandleW;
+use windows::Win32::System::SystemServices::FILE_SUPPORTS_BLOCK_REFCOUNTING;
 
 use super::{Access, Root, Stat, is_absent};
 
@@ -90,9 +94,32 @@ pub(super) fn swap(_: &Dir, _: &OsStr, _: &Dir, _: &OsStr) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// NTFS cannot.
-pub(super) fn clone(_: &File, _: &Dir, _: &OsStr) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+/// Makes a file that shares the blocks of another until one of them is written. `ReFS` can
+/// (<https://learn.microsoft.com/en-us/windows/win32/fileio/block-cloning>).
+pub(super) fn clone(from: &File, dir: &Dir, name: &OsStr) -> io::Result<()> {
+    if !lets_blocks_be_shared(from) {
+        return Err(ErrorKind::Unsupported.into());
+    }
+    let mut options = OpenOptions::new();
+    let to = dir.open_with(name, options.read(true).write(true).create_new(true))?.into_std();
+    let cloned = reflink_copy::reflink_file(from, &to);
+    drop(to);
+    if cloned.is_err() {
+        // What is in it is no copy.
+        let _ = dir.remove_file(name);
+    }
+    cloned
+}
+
+/// Whether the disk of a file does; NTFS does not.
+#[expect(unsafe_code, reason = "only the system can be asked for it")]
+fn lets_blocks_be_shared(file: &File) -> bool {
+    let (handle, mut flags) = (HANDLE(file.as_raw_handle()), 0);
+    // SAFETY: the handle is that of an open file, and the one place that is written to is there.
+    let asked = unsafe {
+        GetVolumeInformationByHandleW(handle, None, None, None, Some(&raw mut flags), None)
+    };
+    asked.is_ok() && flags & FILE_SUPPORTS_BLOCK_REFCOUNTING != 0
 }
 
 /// NTFS journals its names by itself, and a folder's handle cannot be flushed without rights we lack.
