@@ -55,6 +55,7 @@ impl Player {
     fn spawn(&self, arguments: &str) -> Running {
         let mut command = self.wine.modsync();
         command.args(arguments.split_whitespace());
+        command.env("MODSYNC_LOG", "info,modsync=debug,librqbit=debug");
         self.start(command)
     }
 
@@ -81,6 +82,16 @@ impl Player {
     /// Lets another program have a file of the pack open, as `hold.c` says.
     fn hold(&self, how: &str, path: &str) -> Held {
         self.wine.hold(how, &self.world.pack().join(path))
+    }
+}
+
+/// A failure under Wine may not come again: its log is all there will be.
+impl Drop for Player {
+    fn drop(&mut self) {
+        let log = || fs::read_to_string(self.world.at("state/logs/modsync.log"));
+        if thread::panicking() {
+            eprintln!("{}", log().unwrap_or_default());
+        }
     }
 }
 
