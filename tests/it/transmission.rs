@@ -96,7 +96,7 @@ impl Transmission {
             .expect("transmission-daemon is not installed; `tests/run.sh` does that");
         let rpc = Arc::new(Rpc { address, session: Mutex::default() });
         let mut this = Self { daemon, folder: folder.to_owned(), rpc, peer_port, bell: None };
-        this.is_ready().then_some(this)
+        (this.is_ready() && this.has_peer_port()).then_some(this)
     }
 
     fn is_ready(&mut self) -> bool {
@@ -108,6 +108,12 @@ impl Transmission {
             thread::sleep(LOOK);
         }
         false
+    }
+
+    /// Where that port is somebody else's, it goes on without one, and only its log tells.
+    fn has_peer_port(&self) -> bool {
+        let log = fs::read_to_string(self.folder.join("daemon.log")).unwrap();
+        !log.contains(&format!("Couldn't bind port {} on 127.0.0.1", self.peer_port))
     }
 
     fn hang_bell(&mut self) {
