@@ -5,8 +5,8 @@
 //! instruction does: the
 //! [Intel SHA extensions](https://www.intel.com/content/www/us/en/developer/articles/technical/intel-sha-extensions.html).
 //!
-//! A Zen 3 seems to choose the unit of an instruction by where it stands among its neighbours, and a step keeps its unit for
-//! four cycles. So the order is written down, with one instruction that does nothing to make their number even:
+//! A Zen 3 seems to choose the unit of an instruction by where it stands among its neighbours, and a step keeps its unit
+//! for four cycles. So the order is written down, with one instruction that does nothing to make their number even:
 //! *measured* there, a block takes 47 cycles, 50 without that one, and 52 when a compiler chose the order; the steps
 //! alone take 40.
 
