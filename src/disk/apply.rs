@@ -92,8 +92,7 @@ pub fn recover(
     };
     // Somebody may have emptied the trash to make room.
     root.create_dir_all(journal.folder())?;
-    let all_taken = journal.new_baseline && root.stat(BASELINE_NEXT)?.is_none();
-    if !all_taken && !can_go_forward(root, &journal)? {
+    if !is_committed(root, &journal)? && !can_go_forward(root, &journal)? {
         roll_back(root, &journal)?;
         return Ok(Recovered::PutBack(Box::new(journal)));
     }
@@ -103,12 +102,20 @@ pub fn recover(
         Ok(Applied::Finished) => Ok(Recovered::Finished(Box::new(journal))),
         Ok(Applied::Interrupted) => Ok(Recovered::Interrupted),
         // What is forbidden is not over by itself. Where even the way back is closed, it stays as it is.
-        Err(fault) if matches!(fault.kind, FaultKind::AccessDenied | FaultKind::OtherDisk) => {
+        Err(fault)
+            if matches!(fault.kind, FaultKind::AccessDenied | FaultKind::OtherDisk)
+                && !is_committed(root, &journal)? =>
+        {
             roll_back(root, &journal).map_err(|_| fault)?;
             Ok(Recovered::PutBack(Box::new(journal)))
         }
         Err(fault) => Err(fault),
     }
+}
+
+/// Whether the baseline names what the steps made: from then on nothing goes back.
+fn is_committed(root: &Root, journal: &Journal) -> Result<bool, FsError> {
+    Ok(journal.new_baseline && root.stat(BASELINE_NEXT)?.is_none())
 }
 
 /// Whether the folder is as it was when the steps were worked out, and the new content is there.
@@ -334,7 +341,8 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
     let kept = journal.folder();
     let touched = journal.steps.iter().map(|step| parent(step.target()));
     sync_folders(root, touched.chain([&*kept]).collect())?;
-    root.remove_file_if_there(BASELINE_NEXT)?;
+    // A journal without the next baseline would be taken for one that is committed.
     trash::close(root, journal)?;
-    Ok(())
+    root.sync_dir(OWN_FOLDER)?;
+    Ok(root.remove_file_if_there(BASELINE_NEXT)?)
 }

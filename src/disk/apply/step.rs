@@ -69,6 +69,7 @@ impl Steps<'_> {
             }
             Step::Link { path, from, kept, looks, to, .. } => {
                 let (kept, second) = (journal.kept(*kept), format!("{}.link", journal.kept(*to)));
+                self.finish_removal(path.as_ref(), &kept, *to)?;
                 if root.stat(&second)?.is_some() && !root.same_file(&second, &kept)? {
                     self.file_away(&second, *to)?;
                 }
@@ -90,6 +91,10 @@ impl Steps<'_> {
                 let from = &from.to_string();
                 if was.is_none() && self.put_new(path.as_ref(), from)? {
                     return Ok(());
+                }
+                self.finish_removal(path.as_ref(), &journal.kept(*to), *to)?;
+                if root.same_file(from, path)? {
+                    return Ok(root.remove_file_if_there(from)?);
                 }
                 match root.stat(from)? {
                     Some(stat) if looks.looks_like(stat) && !self.has(from, *to)? => {
@@ -117,6 +122,10 @@ impl Steps<'_> {
                 let is_new = |at: &Path| -> Result<bool, FsError> {
                     Ok(root.stat(at)?.is_some_and(|stat| looks.looks_like(stat)))
                 };
+                self.finish_removal(path.as_ref(), &journal.kept(*to), *to)?;
+                if root.same_file(from, path)? {
+                    root.remove_file_if_there(from)?;
+                }
                 let is_put = is_new(path.as_ref())?;
                 if root.stat(from)?.is_some() && (is_put || self.has(from, *to)?) {
                     self.file_away(from, *to)?;
@@ -178,7 +187,12 @@ impl Steps<'_> {
             if root.stat(path)?.is_some() {
                 match root.swap(from, path) {
                     Ok(true) => return Ok(self.file_away(from, to)?),
-                    Ok(false) => return root.place(from, path).map_err(refused),
+                    // What stands there goes first, to where it can be looked at.
+                    Ok(false) => match root.rename(path, self.aside(to)) {
+                        Ok(()) => self.file_away(&self.aside(to), to)?,
+                        Err(_) if root.stat(path)?.is_none() => {}
+                        Err(e) => return Err(refused(e)),
+                    },
                     // Somebody took it away in this moment.
                     Err(_) if root.stat(path)?.is_none() => continue,
                     Err(e) => return Err(refused(e)),
@@ -227,7 +241,7 @@ impl Steps<'_> {
         }
     }
 
-    /// Where a step puts what it is about to remove.
+    /// Where a step puts what it is about to remove, or to look at.
     fn aside(self, to: u32) -> String {
         format!("{}.gone", self.journal.kept(to))
     }

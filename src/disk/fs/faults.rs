@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What happens to changes, and to what is written into files, counted over all that share this.
@@ -23,6 +23,7 @@ struct State {
     /// Which of them fails, and how.
     planned: Mutex<Option<(Of, u64, Failure)>>,
     deed: Option<Deed>,
+    is_plain: AtomicBool,
 }
 
 /// What is counted.
@@ -79,6 +80,17 @@ impl Faults {
     pub fn meanwhile(number: u64, does: impl Fn() + Send + Sync + 'static) -> Self {
         let deed = Some(Deed { before: number, does: Box::new(does) });
         Self(Arc::new(State { deed, ..State::default() }))
+    }
+
+    /// The same on a file system that can neither exchange names nor tell in one step whether one is free.
+    #[must_use]
+    pub fn on_a_plain_disk(self) -> Self {
+        self.0.is_plain.store(true, Ordering::Relaxed);
+        self
+    }
+
+    pub(super) fn are_on_a_plain_disk(&self) -> bool {
+        self.0.is_plain.load(Ordering::Relaxed)
     }
 
     /// How many changes were tried.

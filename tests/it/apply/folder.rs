@@ -211,6 +211,7 @@ impl Folder {
             manifest: &self.new,
             scan: &scan,
             baseline: baseline.as_ref(),
+            was_installed: baseline.is_some(),
             policy: &policy,
         })
     }
@@ -236,6 +237,17 @@ impl Folder {
         let end = apply(&self.root, journal, Some(&next), &cancel, &stop).unwrap();
         let all = cut >= journal.steps.len();
         assert_eq!(end, if all { Applied::Finished } else { Applied::Interrupted });
+    }
+
+    /// Damages what is staged. What lies there by another name as well stays whole under that one.
+    pub fn damage_staged(&self) {
+        for file in walkdir::WalkDir::new(self.path().join(layout::STAGING)) {
+            let file = file.unwrap();
+            if file.file_type().is_file() {
+                fs::remove_file(file.path()).unwrap();
+                fs::write(file.path(), b"damaged").unwrap();
+            }
+        }
     }
 
     /// The baseline that holds after the change that was worked out last.

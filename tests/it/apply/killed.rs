@@ -15,10 +15,29 @@ use super::folder::{Files, Folder, expected, mine, release};
 
 #[test]
 fn an_update_killed_at_any_change_and_again_in_its_recovery_ends_all_new_or_all_old() {
-    for links in [true, false] {
-        let change = |folder: &Folder| folder.update(links);
-        let ends = killed_everywhere(Folder::with_old_release, change, &expected(), 2);
+    for (links, is_plain) in [(true, false), (true, true), (false, false), (false, true)] {
+        let again = Again { is_plain, ..Again::default() };
+        let ends = update_killed_everywhere(links, &again);
         assert!(ends.old > 3 && ends.new > 40, "{ends:?}");
+    }
+}
+
+#[test]
+fn an_update_killed_at_any_change_whose_recovery_is_refused_any_of_its_own_ends_all_new_or_all_old()
+{
+    for links in [true, false] {
+        let again = Again { failure: REFUSED, ..Again::default() };
+        let ends = update_killed_everywhere(links, &again);
+        assert!(ends.old > 3 && ends.new > 40, "{ends:?}");
+    }
+}
+
+#[test]
+fn an_update_whose_new_content_was_lost_when_it_was_killed_is_put_back_however_that_is_cut_off() {
+    for failure in [Failure::Death, REFUSED] {
+        let again = Again { meanwhile: Some(Folder::damage_staged), failure, ..Again::default() };
+        let ends = update_killed_everywhere(true, &again);
+        assert!(ends.old > 40 && ends.new > 3, "{failure:?}: {ends:?}");
     }
 }
 
@@ -27,7 +46,7 @@ fn a_rollback_killed_at_any_change_and_again_in_its_recovery_ends_all_old_or_all
     let updated = || Folder::with_old_release().updated();
     let mut old = Folder::with_old_release().files();
     old.retain(|path, _| path != "next-for-test");
-    let ends = killed_everywhere(updated, Folder::rollback, &old, 1);
+    let ends = killed_everywhere(updated, Folder::rollback, &Again::default(), &old, 1);
     assert!(ends.old > 3 && ends.new > 30, "{ends:?}");
 }
 
@@ -41,7 +60,7 @@ fn an_update_that_is_refused_any_one_change_ends_all_new_or_all_old_at_the_next_
                 let journal = folder.update(links);
                 let next = folder.next();
                 let faults = Faults::at(at, Failure::Error(kind));
-                let refused = dying(folder.path(), &faults);
+                let refused = failing(folder.path(), &faults);
                 let applied = apply(&refused, &journal, Some(&next), &Cancel::default(), &|_| {});
                 let context = format!("{kind} at {at}");
                 each_is_of_one(&folder.files(), &before, &after, &context);
@@ -66,10 +85,44 @@ struct Ends {
     new: u32,
 }
 
-/// Kills a change before each change it makes, and its recovery in the same way.
+/// What else goes wrong once a change was killed.
+struct Again {
+    meanwhile: Option<fn(&Folder)>,
+    /// How each change that the recovery makes fails, one after the other.
+    failure: Failure,
+    /// On a disk that can neither exchange names nor tell in one step whether one is free.
+    is_plain: bool,
+}
+
+impl Default for Again {
+    fn default() -> Self {
+        Self { meanwhile: None, failure: Failure::Death, is_plain: false }
+    }
+}
+
+impl Again {
+    /// Whether each file is there all the time: what is put back is gone for a moment.
+    fn leaves_no_gap(&self) -> bool {
+        !self.is_plain && self.meanwhile.is_none()
+    }
+
+    fn on_disk(&self, faults: Faults) -> Faults {
+        if self.is_plain { faults.on_a_plain_disk() } else { faults }
+    }
+}
+
+const REFUSED: Failure = Failure::Error(ErrorKind::PermissionDenied);
+
+fn update_killed_everywhere(links: bool, again: &Again) -> Ends {
+    let change = |folder: &Folder| folder.update(links);
+    killed_everywhere(Folder::with_old_release, change, again, &expected(), 2)
+}
+
+/// Kills a change before each change it makes, and has its recovery fail at each of its own.
 fn killed_everywhere(
     start: impl Fn() -> Folder,
     change: impl Fn(&Folder) -> modsync::disk::journal::Journal,
+    again: &Again,
     after: &Files,
     number: u8,
 ) -> Ends {
@@ -84,8 +137,8 @@ fn killed_everywhere(
         let (before, folders_before) = (folder.files(), folder.dirs());
         let journal = change(&folder);
         let next = folder.next();
-        let faults = Faults::at(at, Failure::Death);
-        let dying = dying(folder.path(), &faults);
+        let faults = again.on_disk(Faults::at(at, Failure::Death));
+        let dying = failing(folder.path(), &faults);
         let applied = apply(&dying, &journal, Some(&next), &Cancel::default(), &|_| {});
         if applied.is_ok() {
             assert!(faults.changes() < at);
@@ -94,18 +147,21 @@ fn killed_everywhere(
         let context = format!("killed at {at}");
         each_is_of_one(&folder.files(), &before, after, &context);
         folder.holds_in_trash_or_place(&mine());
-        if journal.links {
+        if journal.links && again.leaves_no_gap() {
             none_is_missing(&folder.files(), &before, after, &context);
+        }
+        if let Some(meanwhile) = again.meanwhile {
+            meanwhile(&folder);
         }
         for at in 1.. {
             let folder = folder.copied();
-            let context = format!("{context}, and at {at} of the recovery");
-            let faults = Faults::at(at, Failure::Death);
-            let dying = self::dying(folder.path(), &faults);
-            let recovered = recover(&dying, &Cancel::default(), &|_| {});
+            let context = format!("{context}, then {:?} at {at} of the recovery", again.failure);
+            let faults = again.on_disk(Faults::at(at, again.failure));
+            let failing = self::failing(folder.path(), &faults);
+            let _ = recover(&failing, &Cancel::default(), &|_| {});
             each_is_of_one(&folder.files(), &before, after, &context);
             folder.holds_in_trash_or_place(&mine());
-            if journal.links {
+            if journal.links && again.leaves_no_gap() {
                 none_is_missing(&folder.files(), &before, after, &context);
             }
             recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
@@ -121,7 +177,7 @@ fn killed_everywhere(
             folder.holds_in_trash_or_place(&mine());
             let left = [layout::JOURNAL, layout::BASELINE_NEXT];
             assert_eq!(left.map(|file| folder.root.stat(file).unwrap()), [None; 2], "{context}");
-            if recovered.is_ok() {
+            if !faults.were_met() {
                 break;
             }
         }
@@ -129,8 +185,8 @@ fn killed_everywhere(
     unreachable!()
 }
 
-/// The folder as a process sees it that is about to be killed.
-fn dying(folder: &Path, faults: &Faults) -> Root {
+/// The folder as a process sees it whose changes fail.
+fn failing(folder: &Path, faults: &Faults) -> Root {
     Root::open(folder).unwrap().with_faults(faults)
 }
 
@@ -143,8 +199,8 @@ fn each_is_of_one(now: &Files, before: &Files, after: &Files, context: &str) {
     }
 }
 
-/// What was there before and will be there afterwards is there. Without second names for files there is a
-/// moment between the old and the new one.
+/// What was there before and will be there afterwards is there. Where files have no second names, or names
+/// are not exchanged, there is a moment between the old and the new one.
 #[track_caller]
 fn none_is_missing(now: &Files, before: &Files, after: &Files, context: &str) {
     for path in before.keys().filter(|path| after.contains_key(*path)) {

@@ -67,10 +67,17 @@ fn apply_it(root: &Root, journal: &Journal, next: &Baseline) {
 
 /// Makes the change again and again; each time all files of the folder are saved before another change.
 fn saved_everywhere<C: FnOnce(&Root)>(start: impl Fn() -> (Folder, C)) {
+    for is_plain in [false, true] {
+        saved_everywhere_on(&start, is_plain);
+    }
+}
+
+fn saved_everywhere_on<C: FnOnce(&Root)>(start: &impl Fn() -> (Folder, C), is_plain: bool) {
     for at in 1.. {
         let (folder, change) = start();
         let paths: Vec<_> = SAVED.iter().map(|path| folder.path().join(path)).collect();
         let faults = Faults::meanwhile(at, move || paths.iter().for_each(|path| save(path)));
+        let faults = if is_plain { faults.on_a_plain_disk() } else { faults };
         change(&Root::open(folder.path()).unwrap().with_faults(&faults));
         recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
         if faults.changes() < at {
