@@ -76,7 +76,12 @@ pub fn peek(root: &Root) -> Result<Option<Baseline>, FsError> {
     record::peek(root, BASELINE)
 }
 
-/// The same for what needs none of the files.
+/// Whether a folder without a baseline that can be read had one, of which only damage is left.
+pub fn was_lost(root: &Root) -> Result<bool, FsError> {
+    Ok(root.stat(BASELINE)?.is_some() || root.stat(record::aside(BASELINE))?.is_some())
+}
+
+/// Reads the baseline for what needs none of the files.
 pub fn peek_head(root: &Root) -> Result<Option<Head>, FsError> {
     record::peek(root, BASELINE)
 }

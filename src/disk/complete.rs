@@ -140,10 +140,7 @@ impl Completion<'_> {
         let mut replaced = Replaced::new();
         let mut unchanged = BTreeMap::new();
         for (&entry, action) in &self.plan.actions {
-            let stat = match *action {
-                Action::Add => None,
-                Action::Change(stat) | Action::Suspect(stat) | Action::Compare(stat) => Some(stat),
-            };
+            let stat = action.found();
             let same_length = stat
                 .filter(|stat| stat.length == self.manifest.entries[entry].length)
                 .filter(|_| !self.moves.contains_key(&entry));

@@ -53,6 +53,8 @@ pub struct Scan {
     pub live: PieceSet,
     /// Pieces that are not in the folder and complete in staging.
     pub staged: PieceSet,
+    /// Bytes that files in staging take on the disk already.
+    pub begun: BTreeMap<EntryIndex, u64>,
     /// Pieces that are in neither and lie somewhere else on this machine.
     pub elsewhere: Recipes,
 }
@@ -62,8 +64,14 @@ impl Scan {
     pub fn of_nothing(manifest: &Manifest) -> Self {
         let (live, staged) =
             (PieceSet::none(manifest.pieces.len()), PieceSet::none(manifest.pieces.len()));
-        let (inventory, elsewhere) = (Inventory::default(), Recipes::default());
-        Self { inventory, places: Places::of_nothing(manifest), live, staged, elsewhere }
+        Self {
+            inventory: Inventory::default(),
+            places: Places::of_nothing(manifest),
+            live,
+            staged,
+            begun: BTreeMap::new(),
+            elsewhere: Recipes::default(),
+        }
     }
 
     /// Whether every file of the release stands in its place, as it should be.
@@ -165,14 +173,14 @@ pub fn scan(
     let mut live = verify(manifest, &candidates, &content, cancel, progress)?;
     trusted.iter().for_each(|piece| live.insert(piece));
     check_readable(root, manifest, &candidates, &live)?;
-    let staged = match Staging::existing(Arc::clone(root), Arc::clone(manifest))? {
+    let (staged, begun) = match Staging::existing(Arc::clone(root), Arc::clone(manifest))? {
         Some(staging) => {
             let missing = PieceSet::none(manifest.pieces.len()).missing_from_both(&live);
-            verify(manifest, &missing, &staging, cancel, &|_| {})?
+            (verify(manifest, &missing, &staging, cancel, &|_| {})?, staging.begun()?)
         }
-        None => PieceSet::none(manifest.pieces.len()),
+        None => (PieceSet::none(manifest.pieces.len()), BTreeMap::new()),
     };
-    Ok(Scan { inventory, places, live, staged, elsewhere: Recipes::default() })
+    Ok(Scan { inventory, places, live, staged, begun, elsewhere: Recipes::default() })
 }
 
 /// Fails for a file that we cannot read: it is not known to be wrong.

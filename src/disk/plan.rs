@@ -71,6 +71,16 @@ pub enum Action {
     Compare(Stat),
 }
 
+impl Action {
+    /// What stands there.
+    pub fn found(self) -> Option<Stat> {
+        match self {
+            Self::Add => None,
+            Self::Change(stat) | Self::Suspect(stat) | Self::Compare(stat) => Some(stat),
+        }
+    }
+}
+
 /// Left free on the disk besides what the new content needs, in bytes.
 const SPARE_ROOM: u64 = 16 << 20;
 
@@ -81,6 +91,8 @@ pub struct Given<'a> {
     pub manifest: &'a Manifest,
     pub scan: &'a Scan,
     pub baseline: Option<&'a Baseline>,
+    /// Whether the folder was installed to before, be the baseline of that still known or not.
+    pub was_installed: bool,
     pub policy: &'a Policy,
 }
 
@@ -100,7 +112,7 @@ pub fn check_folders(manifest: &Manifest, inventory: &Inventory) -> Result<(), F
 
 /// Makes the plan.
 pub fn plan(given: Given<'_>) -> Plan {
-    let Given { release, manifest, scan, baseline, policy } = given;
+    let Given { release, manifest, scan, baseline, policy, .. } = given;
     let edits = edits(given);
     let wanted = wanted(given, &edits);
     let mut missing = wanted.clone();
@@ -124,7 +136,8 @@ pub fn plan(given: Given<'_>) -> Plan {
         })
         .map(|(&entry, _)| manifest.entries[entry].length)
         .sum();
-    let staged_bytes = bytes(&wanted) - bytes(&missing);
+    let begun: u64 = actions.keys().filter_map(|entry| scan.begun.get(entry)).sum();
+    let staged_bytes = (bytes(&wanted) - bytes(&missing)).max(begun);
     let moved_bytes: u64 = moves.keys().map(|&entry| manifest.entries[entry].length).sum();
     let wanted_bytes = bytes(&wanted).saturating_sub(moved_bytes);
     let new_bytes = new_content.max(wanted_bytes).saturating_sub(staged_bytes);
@@ -358,16 +371,21 @@ fn obstacles(
 }
 
 /// Pack files that were edited or never were ours, and what stands where the release has something else.
+///
+/// A file of which only a neighbour is known to be wrong most likely stays. It is named where it matters most: if we
+/// know that somebody changed it, or if the user wants it spared.
 fn displaced(
     given: Given<'_>,
     actions: &BTreeMap<EntryIndex, Action>,
     obstacles: &BTreeMap<String, Kind>,
 ) -> BTreeMap<String, Stat> {
-    let Given { manifest, scan, baseline, .. } = given;
+    let Given { manifest, scan, baseline, policy, .. } = given;
     let is_ours = |path, stat| baseline.is_some_and(|baseline| baseline.is_ours(path, stat));
     let changed = actions.iter().filter_map(|(&entry, action)| {
-        let Action::Change(stat) = *action else { return None };
         let path = manifest.entries.get(entry)?.path.as_ref()?;
+        let may_stay = matches!(action, Action::Compare(_));
+        let is_named = !may_stay || baseline.is_some() || policy.spares(path.as_str());
+        let stat = action.found().filter(|_| is_named)?;
         (!is_ours(path, stat)).then(|| (path.to_string(), stat))
     });
     let files = scan.inventory.files.iter().filter(|(path, stat)| !is_ours(path, **stat));
@@ -407,7 +425,7 @@ fn guard(
     removed: usize,
     displaced: &BTreeMap<String, Stat>,
 ) -> Option<Fault> {
-    let Given { baseline, policy, .. } = given;
+    let Given { baseline, was_installed, policy, .. } = given;
     let hint = "Approve it if that is what you want; `modsync plan` names the files.";
     if let Some(path) = displaced.keys().find(|path| policy.spares(path)) {
         let what = format!(
@@ -415,11 +433,11 @@ fn guard(
         );
         return Some(Fault::new(FaultKind::MassRemoval, what, hint));
     }
-    let installed = &baseline?.files;
-    if displaced.len() as u64 > policy.max_removed_files {
+    if was_installed && displaced.len() as u64 > policy.max_removed_files {
         let what = format!("the new release takes the place of {} files of yours", displaced.len());
         return Some(Fault::new(FaultKind::MassRemoval, what, hint));
     }
+    let installed = &baseline?.files;
     let shared = installed.len() - gone;
     if shared * 5 < installed.len() {
         let what = format!(
@@ -440,7 +458,7 @@ impl Plan {
         self.actions.is_empty() && self.remove.is_empty() && self.obstacles.is_empty()
     }
 
-    /// Names exactly this plan: the release and what is done to which file.
+    /// Names exactly this plan: the release, what is done to which file, and which of the user's that takes away.
     pub fn id(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(self.release.digest.0);
@@ -457,6 +475,9 @@ impl Plan {
         }
         for path in self.obstacles.keys() {
             hash.update(format!("\nclear {path}"));
+        }
+        for (path, stat) in &self.displaced {
+            hash.update(format!("\ndisplace {} {path}", stat.length));
         }
         hex(&hash.finalize()[..6])
     }

@@ -76,12 +76,17 @@ pub fn load<T: DeserializeOwned>(
     if let Some(value) = decode(&bytes) {
         return Ok(Loaded::Value(value));
     }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".bad");
-    let aside = PathBuf::from(aside);
+    let aside = aside(path);
     root.rename(path, &aside)?;
     tracing::warn!(file = %root.path().join(&aside).display(), "a damaged file was put aside");
     Ok(Loaded::Damaged(aside))
+}
+
+/// Where a damaged record is put.
+pub(super) fn aside(path: impl AsRef<Path>) -> PathBuf {
+    let mut aside = path.as_ref().as_os_str().to_owned();
+    aside.push(".bad");
+    PathBuf::from(aside)
 }
 
 /// Writes a record durably and in one instant.
@@ -89,9 +94,9 @@ pub fn save<T: Serialize>(root: &Root, path: impl AsRef<Path>, value: &T) -> Res
     // The header is known last: a body of a large pack need not fit into memory.
     root.write_atomic_with(path, |file| {
         file.seek(SeekFrom::Start(HEADER))?;
-        let mut body = Hashed(Sha256::new(), file);
+        let mut body = Hashed(Sha256::new(), Bounded { left: MAX_BYTES - HEADER, file });
         serde_json::to_writer(&mut body, value)?;
-        let Hashed(digest, file) = body;
+        let Hashed(digest, Bounded { file, .. }) = body;
         file.rewind()?;
         file.write_all(format!("{MAGIC}{}\n", hex(&digest.finalize())).as_bytes())
     })
@@ -101,6 +106,27 @@ pub fn save<T: Serialize>(root: &Root, path: impl AsRef<Path>, value: &T) -> Res
 pub fn copy(root: &Root, from: &str, to: &str) -> Result<(), FsError> {
     let mut record = root.open_file(from)?;
     root.write_atomic_with(to, |file| io::copy(&mut record, file).map(drop))
+}
+
+/// Refuses to write more than can be read again.
+struct Bounded<F> {
+    left: u64,
+    file: F,
+}
+
+impl<W: Write> Write for Bounded<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+            return Err(io::Error::other(format!("it would be larger than {MAX_BYTES} bytes")));
+        };
+        self.left = left;
+        self.file.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Hashes what is read from, or written to, what lies below.

@@ -118,7 +118,7 @@ impl Staging {
     /// has nothing yet.
     pub(super) fn clone_whole(&self, entry: EntryIndex, from: &File) -> Result<bool, FsError> {
         self.place.create_dir(shelf_of(entry))?;
-        Ok(self.place.clone_file(from, place_of(entry)))
+        Ok(self.clone_to(&place_of(entry), from)?.is_some())
     }
 
     /// Fills an entry with the bytes of a file around what has arrived of it in `parts`, and without a copy of them:
@@ -133,14 +133,7 @@ impl Staging {
         let draft = format!("{whole}.draft");
         self.place.create_dir(shelf_of(entry))?;
         self.place.remove_file_if_there(&draft)?;
-        // A clone may be as read-only as its origin.
-        let Some(file) = Some(&draft)
-            .filter(|draft| self.place.clone_file(from, draft))
-            .and_then(|draft| self.place.open_existing(draft).ok())
-        else {
-            self.place.remove_file_if_there(&draft)?;
-            return Ok(false);
-        };
+        let Some(file) = self.clone_to(&draft, from)? else { return Ok(false) };
         let error = |e| self.error("write", entry, e);
         file.set_len(self.manifest.entries[entry].length).map_err(error)?;
         let mut buffer = Vec::new();
@@ -153,6 +146,16 @@ impl Staging {
         self.pool.forget(entry);
         self.place.rename(&draft, whole)?;
         Ok(true)
+    }
+
+    /// Clones a file, if that can be done and the clone be written: it may be as read-only as its origin.
+    fn clone_to(&self, place: &str, from: &File) -> Result<Option<File>, FsError> {
+        let cloned = self.place.clone_file(from, place);
+        let file = cloned.then(|| self.place.open_existing(place).ok()).flatten();
+        if file.is_none() {
+            self.place.remove_file_if_there(place)?;
+        }
+        Ok(file)
     }
 
     /// Where an entry's new content lies, below the pack's folder.
@@ -193,6 +196,22 @@ impl Staging {
     /// How all files look.
     pub(super) fn list(&self) -> Result<BTreeMap<EntryIndex, Stat>, FsError> {
         Ok(list(&self.root, &self.folder)?.into_iter().collect())
+    }
+
+    /// Bytes that each file takes on the disk, which is less than its length while parts of it are missing.
+    pub(super) fn begun(&self) -> Result<BTreeMap<EntryIndex, u64>, FsError> {
+        let length =
+            |entry: EntryIndex| self.manifest.entries.get(entry).map_or(0, |entry| entry.length);
+        // One that cannot be asked counts as not begun.
+        let taken = |(entry, _): &(EntryIndex, Stat)| {
+            let bytes = self.find(*entry).and_then(|file| Root::allocated(&file)).unwrap_or(0);
+            (*entry, bytes.min(length(*entry)))
+        };
+        let files = list(&self.root, &self.folder)?;
+        let found = in_parts(&files, SHELF * SHELVES, self.root.pace(), |files| {
+            files.iter().map(taken).collect::<Vec<_>>()
+        });
+        Ok(found.concat().into_iter().collect())
     }
 
     fn open_to_write(&self, entry: EntryIndex, buf: &[u8]) -> io::Result<Arc<File>> {

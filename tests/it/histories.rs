@@ -355,8 +355,14 @@ fn follow(root: Root, release: &Files, number: u8, policy: &Policy) -> Result<bo
         .and_then(|scan| scan.and_elsewhere(Some(&*root), &[], &manifest, &cancel))
         .map_err(Fault::from)?;
     let before = baseline::peek(&root)?;
-    let given =
-        Given { release: &of, manifest: &manifest, scan: &scan, baseline: before.as_ref(), policy };
+    let given = Given {
+        release: &of,
+        manifest: &manifest,
+        scan: &scan,
+        baseline: before.as_ref(),
+        was_installed: before.is_some(),
+        policy,
+    };
     let plan = plan(given);
     let nothing = plan.actions.is_empty() && plan.remove.is_empty() && plan.obstacles.is_empty();
     if nothing && before.as_ref().is_some_and(|before| before.release == of) {

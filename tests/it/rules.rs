@@ -78,8 +78,14 @@ fn a_plan_names_every_file_of_the_user_that_goes_to_the_trash() {
     place.write("a.pak", b"edited");
     place.write("n", b"mine");
     place.write("c.pak.d/mine", b"mine");
-    let next: &[(&str, &[u8])] =
-        &[("a.pak", b"ONE!!"), ("b.pak", b"TWO"), ("c.pak.d", b"a file"), ("n/n", b"new")];
+    place.write("o", b"mine");
+    let next: &[(&str, &[u8])] = &[
+        ("a.pak", b"ONE!!"),
+        ("b.pak", b"TWO"),
+        ("c.pak.d", b"a file"),
+        ("n/n", b"new"),
+        ("o", b"new!"),
+    ];
     place.publish(&origin, next);
     let (_, plan) = place.ask(&["plan"]);
     let displaced: Vec<&str> = plan["displaced"]
@@ -88,7 +94,51 @@ fn a_plan_names_every_file_of_the_user_that_goes_to_the_trash() {
         .iter()
         .map(|file| file["path"].as_str().unwrap())
         .collect();
-    assert_eq!(displaced, ["a.pak", "c.pak.d/mine", "n"], "{plan:#}");
+    assert_eq!(displaced, ["a.pak", "c.pak.d/mine", "n", "o"], "{plan:#}");
+}
+
+#[test]
+fn a_person_is_asked_before_something_they_ignore_is_replaced_be_the_new_file_as_long_or_not() {
+    for save in [&b"my save"[..], b"a save", b"saves"] {
+        let origin = Faulty::start();
+        let place = Place::with_installed(&origin, V1);
+        place.write("saves/1.sav", save);
+        place.publish(&origin, &[V1, &[("saves/1.sav", b"theirs")]].concat());
+        place.set("", "ignore = [\"saves/\"]");
+        let (_, plan) = place.ask(&["plan"]);
+        let why = plan["needs_approval"].as_str().unwrap_or_default();
+        assert!(why.contains("takes the place of `saves/1.sav`"), "{plan:#}");
+    }
+}
+
+#[test]
+fn a_plan_that_costs_the_user_more_than_the_one_they_saw_is_another_plan() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    place.publish(&origin, &[("a.pak", b"ONE!"), ("b.pak", b"TWO!"), ("c.pak", b"THREE!")]);
+    let id = || place.ask(&["plan"]).1["id"].as_str().unwrap().to_owned();
+    let seen = id();
+    assert_eq!(seen, id());
+    place.write("a.pak", b"edited");
+    assert_ne!(seen, id());
+}
+
+#[test]
+fn with_the_list_of_installed_files_lost_a_person_is_asked_before_many_files_go_to_the_trash() {
+    let origin = Faulty::start();
+    let place = Place::with_installed(&origin, V1);
+    place.set("", "max_removed_files = 1");
+    for path in ["a.pak", "b.pak"] {
+        place.write(path, b"edited");
+    }
+    fs::write(place.path("pack/.modsync/baseline"), "damaged").unwrap();
+    for command in ["plan", "status", "plan"] {
+        let (_, answer) = place.ask(&[command]);
+        if command == "plan" {
+            let why = answer["needs_approval"].as_str().unwrap_or_default();
+            assert!(why.contains("takes the place of 2 files of yours"), "{answer:#}");
+        }
+    }
 }
 
 #[test]

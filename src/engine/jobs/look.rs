@@ -117,11 +117,16 @@ fn plan_of(
     let others = context.neighbours.iter().filter_map(|folder| Root::open(folder).ok());
     let others: Vec<_> = others.inspect(|root| root.set_pace(context.pace)).collect();
     let scan = scan.and_elsewhere(root.as_deref(), &others, &manifest, &context.cancel)?;
+    let was_installed = match (&baseline, &root) {
+        (None, Some(root)) => baseline::was_lost(root)?,
+        (known, _) => known.is_some(),
+    };
     let plan = plan::plan(Given {
         release: &release,
         manifest: &manifest,
         scan: &scan,
         baseline: baseline.as_ref(),
+        was_installed,
         policy: &context.config.policy,
     });
     let Scan { elsewhere, inventory, places, .. } = scan;

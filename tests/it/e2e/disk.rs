@@ -132,6 +132,30 @@ fn an_update_that_does_not_fit_is_refused_before_anything_is_fetched() {
 }
 
 #[test]
+fn an_update_that_was_cut_off_needs_no_room_for_what_it_has_staged_a_second_time() {
+    let world = World::on("mount -t tmpfs -o size=46m disk player");
+    let old = Tree::default().with("big.map", noise(7_001, 12 << 20));
+    world.publish(&old);
+    world.modsync("sync").exits(0);
+    world.sh("cp -a player before; cp -a state state-before");
+    let new = old.damaged("big.map");
+    world.publish(&new);
+    for at in (1..).step_by(3) {
+        world.sh(ANEW);
+        match world.spawn_until(at, "sync") {
+            Ok(sync) => drop(sync.sigkill()),
+            Err(ended) => {
+                ended.exits(0);
+                assert!(at > 20, "only {at} changes");
+                break;
+            }
+        }
+        world.modsync("sync").exits(0);
+        world.has(&new);
+    }
+}
+
+#[test]
 fn what_the_player_may_not_write_is_named_before_anything_is_fetched_and_then_waited_for() {
     for (locked, named) in
         [("mods", "player/pack/mods`"), ("", "player/pack`"), (".modsync", ".modsync")]

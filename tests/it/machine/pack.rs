@@ -234,6 +234,7 @@ pub fn planned(number: u8, guard: Option<Fault>) -> Arc<Planned> {
         manifest: &manifest,
         scan: &scan,
         baseline: None,
+        was_installed: false,
         policy: &policy,
     };
     let mut plan = plan(given);
