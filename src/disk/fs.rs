@@ -64,7 +64,8 @@ type Result<T> = std::result::Result<T, FsError>;
 impl Root {
     /// Opens an existing folder. The folder itself may be reached through a link: the user named it.
     pub fn open(path: &Path) -> Result<Self> {
-        Dir::open_ambient_dir(path, ambient_authority())
+        let dir = Dir::open_ambient_dir(path, ambient_authority());
+        dir.and_then(|dir| platform::check_place(path).map(|()| dir))
             .map(|dir| Self {
                 dir,
                 path: path.to_owned(),
@@ -137,6 +138,11 @@ impl Root {
             path: self.path.clone(),
             source,
         })
+    }
+
+    /// Bytes that an open file takes on its disk.
+    pub(in crate::disk) fn allocated(file: &File) -> io::Result<u64> {
+        fs4::FileExt::allocated_size(file)
     }
 
     /// What stands at `path`, without following a link; `None` when nothing does.
@@ -278,23 +284,36 @@ impl Root {
         self.rename(from, to).map_err(|e| self.error("write", to, e.source))
     }
 
-    /// The same where nothing stands: whether that was so. On a file system that cannot tell in one step, what is put
-    /// there in this moment is replaced.
+    /// The same where nothing stands: whether that was so. A crash may leave a file with both names on a file system
+    /// that cannot do it in one step. On one that has no second names either, what is put there in this moment is
+    /// replaced.
     pub fn place_new(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<bool> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (to_dir, to_name) = self.parent(to).map_err(|e| self.error("reach", to, e))?;
-        match self.change(from, |dir, name| platform::rename_new(dir, name, &to_dir, to_name)) {
+        let rename_new = |dir: &Dir, name: &OsStr| {
+            self.check_not_plain()?;
+            platform::rename_new(dir, name, &to_dir, to_name)
+        };
+        match self.change(from, rename_new) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(e) if e.kind() == ErrorKind::Unsupported => {
-                let is_free = self.stat(to)?.is_none();
-                if is_free {
-                    self.place(from, to)?;
-                }
-                Ok(is_free)
-            }
+            Err(e) if e.kind() == ErrorKind::Unsupported => self.place_new_in_steps(from, to),
             Err(e) => Err(self.error("write", to, e)),
         }
+    }
+
+    fn place_new_in_steps(&self, from: &Path, to: &Path) -> Result<bool> {
+        let is_file = self.stat(from)?.is_some_and(Stat::is_file);
+        match is_file.then(|| self.hard_link(from, to)) {
+            Some(Ok(())) => return self.remove_file_if_there(from).map(|()| true),
+            Some(Err(e)) if e.source.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            Some(Err(_)) | None => {}
+        }
+        let is_free = self.stat(to)?.is_none();
+        if is_free {
+            self.place(from, to)?;
+        }
+        Ok(is_free)
     }
 
     /// Lets something and what stands in the place it was made for change their names in one instant; `false` on a
@@ -302,7 +321,11 @@ impl Root {
     pub fn swap(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<bool> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (to_dir, to_name) = self.parent(to).map_err(|e| self.error("reach", to, e))?;
-        match self.change(from, |dir, name| platform::swap(dir, name, &to_dir, to_name)) {
+        let swap = |dir: &Dir, name: &OsStr| {
+            self.check_not_plain()?;
+            platform::swap(dir, name, &to_dir, to_name)
+        };
+        match self.change(from, swap) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
             Err(e) => Err(self.error("write", to, e)),
@@ -456,6 +479,20 @@ impl Root {
     #[cfg(debug_assertions)]
     fn strike_at_write(&self, half: impl FnOnce()) -> io::Result<()> {
         self.faults.strike_at_write(half)
+    }
+
+    /// Fails where a test has the file system be one that can neither exchange names nor tell in one step whether one is
+    /// free.
+    #[cfg(debug_assertions)]
+    fn check_not_plain(&self) -> io::Result<()> {
+        let is_plain = self.faults.are_on_a_plain_disk();
+        if is_plain { Err(ErrorKind::Unsupported.into()) } else { Ok(()) }
+    }
+
+    #[cfg(not(debug_assertions))]
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
+    fn check_not_plain(&self) -> io::Result<()> {
+        Ok(())
     }
 
     #[cfg(not(debug_assertions))]

@@ -135,6 +135,9 @@ fn not_opened(e: FsError) -> Fault {
     if e.source.kind() == io::ErrorKind::NotADirectory {
         return Fault::new(FaultKind::Io, e, "Name a folder for the pack in the settings.");
     }
+    if e.source.kind() == io::ErrorKind::Unsupported {
+        return Fault::new(FaultKind::Io, e, "Name a folder on a disk of this computer.");
+    }
     e.into()
 }
 

@@ -24,7 +24,7 @@ impl Root {
     /// Makes the content of an open file of the folder durable.
     pub(in crate::disk) fn sync_file(&self, file: &File) -> io::Result<()> {
         self.strike_at_write(|| {})?;
-        file.sync_all()
+        platform::sync_file(file)
     }
 
     /// Makes the names in a folder durable. Where folders cannot be synced (Windows) it does nothing.

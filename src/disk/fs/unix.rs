@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -24,6 +24,11 @@ pub fn read_exact_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<()>
 /// Writes all of `buf` at `offset`; the file's own position does not matter.
 pub fn write_all_at(file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(buf, offset)
+}
+
+/// Any folder can be used.
+pub(super) fn check_place(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// A folder on a way of names alone, opened in one step and never through a link. `None` where the system has no such step.
@@ -209,8 +214,33 @@ pub(super) fn clone(_: &File, _: &Dir, _: &OsStr) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Folders cannot be synced on some file systems of servers and of other systems' making: names are as durable there as
+/// they make them.
 pub(super) fn sync_dir(dir: &Dir) -> io::Result<()> {
-    open_to_sync(dir)?.sync_all()
+    let cannot =
+        |e: &io::Error| [ErrorKind::InvalidInput, ErrorKind::Unsupported].contains(&e.kind());
+    match sync_file(&open_to_sync(dir)?.into_std()) {
+        Err(e) if cannot(&e) => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Has the disk write what it was given.
+pub(super) fn sync_file(file: &File) -> io::Result<()> {
+    match file.sync_all() {
+        Err(e) if cfg!(target_vendor = "apple") && cannot_be_flushed(&e) => {
+            Ok(rustix::fs::fsync(file)?)
+        }
+        synced => synced,
+    }
+}
+
+/// Whether a disk does not know `F_FULLFSYNC`, which is how macOS has one empty its own memory: such as exFAT, and those
+/// of servers (<https://developer.apple.com/library/archive/documentation/System/Conceptual/ManPages_iPhoneOS/man2/fsync.2.html>).
+fn cannot_be_flushed(e: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errors = [Errno::NOTTY, Errno::NOTSUP, Errno::INVAL];
+    errors.iter().any(|errno| e.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// A folder's own handle may be open for walking only, so it is opened anew for this.

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::windows::fs::FileExt;
 use std::os::windows::io::AsRawHandle;
-use std::path::Path;
+use std::path::{Component, Path, Prefix, PrefixComponent};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,18 @@ use windows::Win32::Storage::FileSystem::GetVolumeInformationByHandleW;
 use windows::Win32::System::SystemServices::FILE_SUPPORTS_BLOCK_REFCOUNTING;
 
 use super::{Access, Root, Stat, is_absent};
+
+/// The way from an open folder of a server to what is in it is one that cap-std gets wrong
+/// (<https://github.com/bytecodealliance/cap-std/issues/318>): what there is would not be seen.
+pub(super) fn check_place(folder: &Path) -> io::Result<()> {
+    let folder = folder.canonicalize()?;
+    let is_server = |prefix: PrefixComponent<'_>| matches!(prefix.kind(), Prefix::VerbatimUNC(..));
+    if matches!(folder.components().next(), Some(Component::Prefix(first)) if is_server(first)) {
+        let why = "it lies on a network drive, which ModSync cannot use on Windows";
+        return Err(io::Error::new(ErrorKind::Unsupported, why));
+    }
+    Ok(())
+}
 
 /// There is no one step to what lies further down.
 pub(super) fn dir_below(_: &Dir, _: &Path) -> Option<io::Result<Dir>> {
@@ -85,7 +97,7 @@ pub fn write_all_at(file: &File, mut buf: &[u8], mut offset: u64) -> io::Result<
     Ok(())
 }
 
-/// Windows has no such step below an open folder.
+/// Windows has such steps for ways from the top alone, and not for an open folder.
 pub(super) fn rename_new(_: &Dir, _: &OsStr, _: &Dir, _: &OsStr) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -120,6 +132,10 @@ fn lets_blocks_be_shared(file: &File) -> bool {
         GetVolumeInformationByHandleW(handle, None, None, None, Some(&raw mut flags), None)
     };
     asked.is_ok() && flags & FILE_SUPPORTS_BLOCK_REFCOUNTING != 0
+}
+
+pub(super) fn sync_file(file: &File) -> io::Result<()> {
+    file.sync_all()
 }
 
 /// NTFS journals its names by itself, and a folder's handle cannot be flushed without rights we lack.
@@ -161,15 +177,21 @@ pub(super) fn check_writable(_: &Dir) -> io::Result<()> {
 }
 
 /// A second name can be given to a file whatever others do with it, so only this tells before the first
-/// step that they keep it: who allows neither writing nor deleting, and a program that runs.
+/// step that they keep it: who allows neither writing nor deleting, and a program that runs. A file may be moved that is
+/// read-only, and not be opened to be written.
 pub(super) fn check_replaceable(root: &Root, path: &Path) -> io::Result<()> {
     const FILE_WRITE_DATA: u32 = 0x2;
     const DELETE: u32 = 0x1_0000;
-    let mut options = OpenOptions::new();
-    options.access_mode(FILE_WRITE_DATA | DELETE).follow(FollowSymlinks::No);
     root.at(path, |dir, name| {
-        let is_file = dir.symlink_metadata(name)?.is_file();
-        if is_file { dir.open_with(name, &options).map(drop) } else { Ok(()) }
+        let metadata = dir.symlink_metadata(name)?;
+        if !metadata.is_file() {
+            return Ok(());
+        }
+        let is_read_only = metadata.permissions().readonly();
+        let access = if is_read_only { DELETE } else { FILE_WRITE_DATA | DELETE };
+        let mut options = OpenOptions::new();
+        options.access_mode(access).follow(FollowSymlinks::No);
+        dir.open_with(name, &options).map(drop)
     })
 }
 
