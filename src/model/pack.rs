@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
+use super::path::composed;
+
 /// One pack: one URL, one folder, one policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackConfig {
@@ -74,7 +76,7 @@ impl Policy {
     }
 }
 
-/// A list of patterns over relative paths, compared without regard to case.
+/// A list of patterns over relative paths, compared without regard to case and to how accents are encoded.
 ///
 /// `*` stays within a folder, `**` crosses folders, and a pattern without `/` matches at any depth,
 /// as in a `.gitignore`.
@@ -89,6 +91,7 @@ impl Globs {
     pub fn new(patterns: Vec<String>) -> Result<Self, globset::Error> {
         let mut set = GlobSetBuilder::new();
         for pattern in patterns.iter().filter(|pattern| !pattern.trim_matches('/').is_empty()) {
+            let pattern = composed(pattern);
             let anywhere;
             let whole = if pattern.trim_end_matches('/').contains('/') {
                 pattern.trim_start_matches('/')
@@ -111,7 +114,12 @@ impl Globs {
 
     /// Whether a pattern names this path or a folder above it.
     pub fn matches(&self, path: impl AsRef<std::path::Path>) -> bool {
-        !self.patterns.is_empty() && self.set.is_match(path)
+        let path = path.as_ref();
+        let is_match = || match path.to_str() {
+            Some(text) => self.set.is_match(&*composed(text)),
+            None => self.set.is_match(path),
+        };
+        !self.patterns.is_empty() && is_match()
     }
 }
 
@@ -142,6 +150,15 @@ mod tests {
         }
         for path in ["a.logs", "x/cfg/user.ini", "cfg/sub/user.ini"] {
             assert!(!globs.matches(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_accent_is_the_same_in_its_letter_or_beside_it() {
+        let forms = ["a\u{f1}adidos", "an\u{303}adidos"];
+        for (pattern, folder) in [(forms[0], forms[1]), (forms[1], forms[0])] {
+            let globs = Globs::new(vec![format!("{pattern}/")]).unwrap();
+            assert!(globs.matches(format!("{folder}/slot.sav")));
         }
     }
 }

@@ -168,8 +168,13 @@ pub fn fold(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
     }
-    let composed: String = name.nfc().collect();
-    caseless::default_case_fold_str(&composed).nfc().collect()
+    caseless::default_case_fold_str(&composed(name)).nfc().collect()
+}
+
+/// The same name with each accent in its letter where there is such a one (NFC,
+/// <https://www.unicode.org/reports/tr15/>).
+pub fn composed(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() { Cow::Borrowed(name) } else { Cow::Owned(name.nfc().collect()) }
 }
 
 fn check_component(component: &str) -> Result<(), PathError> {

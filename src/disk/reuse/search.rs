@@ -27,6 +27,8 @@ const NEIGHBOURS: usize = 64;
 /// and takes its time as well.
 const CURIOSITY: u64 = 256 << 20;
 const CURIOSITY_PART: u64 = 8;
+/// Bytes that are hashed in the time that a file takes to be opened, about.
+const OPEN: u64 = 32 << 10;
 
 /// For each part of a piece that is of a file, where it is; by the number of the file.
 pub type Recipe = Vec<(EntryIndex, Origin)>;
@@ -215,15 +217,19 @@ impl<'a> Search<'a> {
 
     /// Pieces with parts of several files.
     fn find_mixed(&mut self) -> Result<(), Cancelled> {
-        let (mut likely, mut others) = (Vec::new(), Vec::new());
         let is_mixed = |piece: &usize| self.manifest.only_file_of(*piece).is_none();
-        for piece in self.lacking.iter().filter(is_mixed) {
-            let mut ways = self.ways(piece).into_iter().map(|recipe| (piece, recipe));
-            likely.extend(ways.next());
-            others.extend(ways);
+        let mixed: Vec<usize> = self.lacking.iter().filter(is_mixed).collect();
+        let likely = mixed.iter().filter_map(|&piece| Some((piece, self.ways(piece)?.likely)));
+        self.try_all(likely.collect())?;
+        let mut others = Vec::new();
+        for piece in mixed {
+            if self.lacking.contains(piece)
+                && let Some(ways) = self.ways(piece)
+            {
+                let affordable = ways.all().take_while(|way| self.can_pay(piece, way.len()));
+                others.extend(affordable.map(|way| (piece, way)));
+            }
         }
-        self.try_all(likely)?;
-        others.retain(|(piece, _)| self.lacking.contains(*piece) && self.can_pay(*piece));
         self.try_all(others)?;
         Ok(())
     }
@@ -296,11 +302,13 @@ impl<'a> Search<'a> {
 
     fn can_afford(&mut self, guess: Guess) -> bool {
         let samples = self.samples(guess);
-        !samples.is_empty() && samples.into_iter().all(|piece| self.can_pay(piece))
+        !samples.is_empty() && samples.into_iter().all(|piece| self.can_pay(piece, 1))
     }
 
-    fn can_pay(&mut self, piece: usize) -> bool {
-        let left = self.curiosity.checked_sub(self.manifest.piece_size(piece));
+    /// Takes what a try of a piece costs that is read from so many files, if it is there.
+    fn can_pay(&mut self, piece: usize, files: usize) -> bool {
+        let cost = self.manifest.piece_size(piece).max(files as u64 * OPEN);
+        let left = self.curiosity.checked_sub(cost);
         self.curiosity = left.unwrap_or(self.curiosity);
         left.is_some()
     }
@@ -380,8 +388,8 @@ impl<'a> Search<'a> {
         offset.checked_add_signed(origin.shift).is_some_and(|start| start + length <= end)
     }
 
-    /// How a piece may be put together: each part from its likeliest place, then one part from another.
-    fn ways(&self, piece: usize) -> Vec<Recipe> {
+    /// How a piece may be put together; `None` when a part of it has no place at all.
+    fn ways(&self, piece: usize) -> Option<Ways> {
         let mut likely = Recipe::new();
         let mut others = Recipe::new();
         for span in self.manifest.spans(piece) {
@@ -400,16 +408,29 @@ impl<'a> Search<'a> {
                 }
             }
             let mut places = places.into_iter().take(PLACES).map(|origin| (span.entry, origin));
-            let Some(first) = places.next() else { return Vec::new() };
-            likely.push(first);
+            likely.push(places.next()?);
             others.extend(places);
         }
+        Some(Ways { likely, others })
+    }
+}
+
+/// How one piece may be put together.
+struct Ways {
+    /// Each part from its likeliest place.
+    likely: Recipe,
+    /// Other places for a part.
+    others: Recipe,
+}
+
+impl Ways {
+    /// The likeliest one, then those with one part from another place.
+    fn all(&self) -> impl Iterator<Item = Recipe> {
         let with = |other: &(EntryIndex, Origin)| {
             let part = |it: &(EntryIndex, Origin)| if it.0 == other.0 { *other } else { *it };
-            likely.iter().map(part).collect()
+            self.likely.iter().map(part).collect()
         };
-        let changed: Vec<Recipe> = others.iter().take(WAYS).map(with).collect();
-        std::iter::once(likely).chain(changed).collect()
+        std::iter::once(self.likely.clone()).chain(self.others.iter().take(WAYS).map(with))
     }
 }
 
