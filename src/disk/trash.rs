@@ -20,6 +20,9 @@ use super::record;
 use crate::model::path::{ancestors, parent};
 use crate::model::report::{FileLine, RestoreReport, TrashEntry};
 
+/// What the name of an entry that is being removed ends with.
+const GONE: &str = ".gone";
+
 /// How many files that appeared in the way of one step are looked for.
 const NEWCOMERS: usize = 4;
 
@@ -123,7 +126,7 @@ pub fn expire(
     size: u64,
     now: SystemTime,
 ) -> Result<(), FsError> {
-    drop_unused(root)?;
+    let mut result = drop_unused(root);
     let mut entries = sizes(root)?;
     let ages = Ages::look(root, entries.iter().map(|entry| entry.id.as_str()), now)?;
     let newest = entries.last().map(|entry| entry.id.clone());
@@ -132,11 +135,18 @@ pub fn expire(
     for Size { id, bytes, .. } in entries {
         let is_spared = spared.contains(&id.as_str()) || newest.as_ref() == Some(&id);
         if ages.of(&id) >= age || (total > size && !is_spared) {
-            root.remove_tree(format!("{TRASH}/{id}"))?;
+            result = result.and(remove(root, &id));
             total -= bytes;
         }
     }
-    Ok(())
+    result
+}
+
+/// Removes an entry. One of which a part cannot be removed is none any more, and is tried again later.
+fn remove(root: &Root, id: &str) -> Result<(), FsError> {
+    let gone = format!("{TRASH}/{id}{GONE}");
+    root.rename(format!("{TRASH}/{id}"), &gone)?;
+    root.remove_tree(gone)
 }
 
 /// The record of an entry.
@@ -176,16 +186,19 @@ pub(super) fn close(root: &Root, journal: &Journal) -> Result<(), FsError> {
     drop_if_empty(root, journal)
 }
 
-/// Removes entries that a crash left before their change began: they hold no files.
+/// Removes entries that a crash left before their change began, which hold no files, and what is left of those that
+/// were about to be removed. Returns the first failure.
 fn drop_unused(root: &Root) -> Result<(), FsError> {
-    for id in ids(root)? {
+    let mut result = Ok(());
+    for (name, _) in root.list(TRASH)? {
+        let Some(id) = name.to_str() else { continue };
         let folder = format!("{TRASH}/{id}");
-        let names = root.list(&folder)?;
-        if names.iter().all(|(name, _)| name == "baseline" || name == "baseline.tmp") {
-            root.remove_tree(&folder)?;
+        let is_unused = |(name, _): &(OsString, Stat)| name == "baseline" || name == "baseline.tmp";
+        if id.ends_with(GONE) || root.list(&folder)?.iter().all(is_unused) {
+            result = result.and(root.remove_tree(&folder));
         }
     }
-    Ok(())
+    result
 }
 
 /// An entry without files is of use only while a baseline may name it: should another change get its name, a
@@ -228,7 +241,8 @@ fn size(root: &Root, id: &str) -> Result<Option<u64>, FsError> {
 }
 
 fn ids(root: &Root) -> Result<impl Iterator<Item = String>, FsError> {
-    Ok(root.list(TRASH)?.into_iter().filter_map(|(name, _)| name.into_string().ok()))
+    let names = root.list(TRASH)?.into_iter().filter_map(|(name, _)| name.into_string().ok());
+    Ok(names.filter(|name| !name.ends_with(GONE)))
 }
 
 /// The records of all entries, the oldest first.

@@ -77,6 +77,20 @@ fn an_update_can_be_undone_and_a_clean_put_back_however_small_the_trash_may_be()
 }
 
 #[test]
+fn what_is_left_of_an_entry_that_was_being_removed_is_no_entry_and_goes_with_the_next_change() {
+    let origin = Faulty::start();
+    let (place, _engine) = updated(&origin);
+    let left = ".modsync/trash/20260101T000000Z.gone";
+    place.write(&format!("{left}/0"), b"left");
+    let entries = |place: &Place| place.ask(&["trash"]).1["entries"].as_array().unwrap().len();
+    assert_eq!(entries(&place), 1);
+    place.write("x.txt", b"mine");
+    assert_eq!(place.ask(&["clean"]).0, Some(0));
+    assert_eq!(entries(&place), 2);
+    assert!(!place.path("pack").join(left).exists());
+}
+
+#[test]
 fn an_update_that_is_too_old_for_the_trash_can_no_longer_be_undone() {
     let origin = Faulty::start();
     let (place, _engine) = updated(&origin);

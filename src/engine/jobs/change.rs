@@ -1,6 +1,6 @@
 //! Changes the folder: apply, clean, rollback, restore, and what a crash left to finish.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -231,15 +231,13 @@ fn next_files(
 
 /// Keeps the `.torrent` of the installed release and of those a rollback can reach.
 fn forget_old_torrents(root: &Root, baseline: &Baseline) -> Result<(), Fault> {
-    let mut needed = vec![baseline.release.digest];
+    let mut needed = BTreeSet::from([baseline.release.digest]);
+    let mut entries = BTreeSet::new();
     let mut entry = baseline.applied_as.clone();
-    while let Some(id) = entry.take() {
-        if let Some(older) = trash::baseline_head_of(root, &id)?
-            && !needed.contains(&older.release.digest)
-        {
-            needed.push(older.release.digest);
-            entry = older.applied_as;
-        }
+    while let Some(id) = entry.filter(|id| entries.insert(id.clone())) {
+        let older = trash::baseline_head_of(root, &id)?;
+        needed.extend(older.as_ref().map(|older| older.release.digest));
+        entry = older.and_then(|older| older.applied_as);
     }
     for (name, _) in root.list(layout::RELEASES)? {
         let is_needed = needed.iter().any(|d| name.to_str() == Some(&format!("{d}.torrent")));
