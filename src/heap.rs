@@ -32,7 +32,7 @@ pub fn give_back_aside() {
 /// Gives back to the system what is free between what is in use: <https://man7.org/linux/man-pages/man3/malloc_trim.3.html>
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "only the C library can be asked for it")]
-fn give_back() {
+pub fn give_back() {
     // SAFETY: it may be called at any time, by any thread.
     unsafe { libc::malloc_trim(0) };
 }
@@ -44,4 +44,4 @@ pub fn share() {}
 pub fn give_back_aside() {}
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_back() {}
+pub fn give_back() {}

@@ -15,6 +15,7 @@ use crate::disk::content::Live;
 use crate::disk::fs::{Root, Stat};
 use crate::disk::staging::Staging;
 use crate::disk::verify::Cancel;
+use crate::engine::flood::Flood;
 use crate::engine::job::Planned;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet};
@@ -134,6 +135,7 @@ impl<'a> Download<'a> {
         let mut awaited = asked.iter().peekable();
         let before = *sum;
         let mut earlier = before;
+        let mut flood = Flood::watch();
         loop {
             let now = joined.standing();
             let standing = earlier.and(&now);
@@ -151,15 +153,23 @@ impl<'a> Download<'a> {
             }
             patience.look(&before.since(&standing), &plan.release)?;
             // Who has given all leaves, and the last of it may not be written yet.
-            if !now.finished
-                && let Some(peers) = company.whom_to_ask(&patience, || joined.peers())
-            {
-                tracing::debug!(?peers, "nothing comes: asking these");
+            let others = if now.finished {
+                None
+            } else if flood.is_here() {
+                tracing::warn!("peers send too much that nobody asked for: joining anew");
+                Some(company.givers(&joined.peers()))
+            } else {
+                company.whom_to_ask(&patience, || joined.peers())
+            };
+            if let Some(peers) = others {
+                tracing::debug!(?peers, "asking these");
                 earlier = *sum;
                 swarm.part(turn).await;
                 // What is not asked for again is what is written.
                 when_written(storage, PackStorage::settle).await?;
                 joined = swarm.add(turn, self.torrent(asked, storage, peers)).await?;
+                company.are_asked();
+                flood = Flood::watch();
             }
             self.wait(storage, &mut awaited).await;
         }

@@ -13,6 +13,10 @@ const GARBAGE: u64 = 128 << 20;
 /// In so many parts of the time after which a fetch is given up, other peers are tried: short enough for a
 /// second choice, and long enough for somebody busy to give something.
 const TRIES: u32 = 3;
+/// When those who are away are asked again if nobody is there at all. Transmission refuses whoever comes from an address
+/// from which another connection has not said yet what it wants, for up to 30 s, and so may a server that is just
+/// starting.
+const ASK_AGAIN: Duration = Duration::from_secs(8);
 
 /// Whom to ask when nothing comes: those who are away, or others than those who keep what was asked of them.
 ///
@@ -39,17 +43,21 @@ impl Company {
     }
 
     /// The peers to go on with; `None` while there is no reason to change them. `connected`: who is, and
-    /// whether they gave anything.
+    /// whether they gave anything. To be [noted](Self::are_asked) once they are asked.
     pub fn whom_to_ask(
         &mut self,
         patience: &Patience,
         connected: impl FnOnce() -> BTreeMap<SocketAddr, bool>,
     ) -> Option<Vec<SocketAddr>> {
         let quiet_since = self.changed.map_or(patience.since, |time| time.max(patience.since));
-        if quiet_since.elapsed() < patience.limit / TRIES {
+        let (quiet, enough) = (quiet_since.elapsed(), patience.limit / TRIES);
+        if quiet < enough.min(ASK_AGAIN) {
             return None;
         }
         let connected = connected();
+        if quiet < enough && !connected.is_empty() {
+            return None;
+        }
         self.met.extend(connected.keys());
         let mut next = if self.left_out.is_empty() {
             others(&connected)
@@ -57,12 +65,24 @@ impl Company {
             std::mem::take(&mut self.left_out)
         };
         next.extend(self.away_again(&connected, patience.came));
-        if next.is_empty() || next.iter().eq(connected.keys()) {
+        let is_stuck = connected.len() == 1 && connected.values().all(|gave| *gave);
+        if next.is_empty() || (next.iter().eq(connected.keys()) && !is_stuck) {
             return None;
         }
         self.left_out = self.met.difference(&next).copied().collect();
-        self.changed = Some(Instant::now());
         Some(next.into_iter().collect())
+    }
+
+    /// Those who are connected and gave something, or else those whom the user named.
+    pub fn givers(&self, connected: &BTreeMap<SocketAddr, bool>) -> Vec<SocketAddr> {
+        let gave = connected.iter().filter(|(_, gave)| **gave).map(|(peer, _)| *peer);
+        let gave: Vec<_> = gave.collect();
+        if gave.is_empty() { self.named.clone() } else { gave }
+    }
+
+    /// They were just asked.
+    pub fn are_asked(&mut self) {
+        self.changed = Some(Instant::now());
     }
 
     /// Those who are not connected, unless what came since they were last asked again is not right: that could go on for
@@ -88,7 +108,8 @@ impl Company {
     }
 }
 
-/// Those who gave nothing yet: they were not asked. When all were or nobody was, chance takes a half. Who is alone stays.
+/// Those who gave nothing yet: they were not asked. When all were or nobody was, chance takes a half. Who is alone stays:
+/// it is asked anew if it gave something, over another connection, since this one may be dead.
 fn others(connected: &BTreeMap<SocketAddr, bool>) -> BTreeSet<SocketAddr> {
     if connected.len() == 1 {
         return connected.keys().copied().collect();
@@ -190,6 +211,7 @@ mod tests {
 
         patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
         assert_eq!(company.whom_to_ask(&patience, both), Some(vec![other]));
+        company.are_asked();
         assert_eq!(company.whom_to_ask(&patience, both), None);
         for (asked, next) in [(other, stalls), (stalls, other)] {
             company.changed = None;
@@ -207,6 +229,7 @@ mod tests {
 
         patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
         assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), Some(vec![named]));
+        company.are_asked();
         assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), None);
         company.changed = None;
         let has_nothing = || BTreeMap::from([(met, false)]);
@@ -220,14 +243,31 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_there_for_long_without_being_asked_again() {
+        let named = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut patience = Patience::new(Duration::from_mins(1), 1000);
+        let mut company = Company::of(vec![named]);
+        let here = || BTreeMap::from([(named, false)]);
+        let quiet_for = |time| Instant::now().checked_sub(time).unwrap();
+
+        patience.since = quiet_for(ASK_AGAIN / 2);
+        assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), None);
+        patience.since = quiet_for(ASK_AGAIN);
+        assert_eq!(company.whom_to_ask(&patience, here), None);
+        assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), Some(vec![named]));
+    }
+
+    #[test]
     fn nobody_is_left_out_who_is_alone_and_of_two_strangers_each_gets_a_chance() {
         let peers = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let mut patience = Patience::new(Duration::from_secs(9), 1000);
         patience.since = Instant::now().checked_sub(Duration::from_secs(4)).unwrap();
         for gave in [true, false] {
             let mut company = Company::of(Vec::new());
+            // One that gave may be there no more, though nobody said so.
             let alone = || BTreeMap::from([(peers[0], gave)]);
-            assert_eq!(company.whom_to_ask(&patience, alone), None);
+            let anew = gave.then(|| vec![peers[0]]);
+            assert_eq!(company.whom_to_ask(&patience, alone), anew);
             company = Company::of(Vec::new());
             let both = || peers.into_iter().map(|peer| (peer, gave)).collect();
             let first = company.whom_to_ask(&patience, both).unwrap();
