@@ -6,6 +6,7 @@
 mod backoff;
 mod errand;
 pub mod facts;
+mod flood;
 pub mod job;
 mod jobs;
 pub mod machine;
@@ -27,7 +28,7 @@ use crate::model::fault::{Fault, FaultKind};
 use crate::model::pack::PackConfig;
 use crate::model::snapshot::Snapshot;
 use crate::net::http::{Http, Limits};
-use crate::net::swarm::SwarmOptions;
+use crate::net::swarm::{self, SwarmOptions};
 use crate::paths::Paths;
 
 use machine::Now;
@@ -188,8 +189,10 @@ fn swarm_options(paths: &Paths, config: &Config) -> SwarmOptions {
         extra_trackers: network.trackers.extra.clone(),
         upnp: network.upnp,
         proxy: network.proxy.clone(),
-        download_limit: limit(config.download_limit),
-        upload_limit: limit(config.upload_limit),
+        limits: swarm::Limits {
+            download: limit(config.download_limit),
+            upload: limit(config.upload_limit),
+        },
         gives: true,
     }
 }
@@ -340,7 +343,10 @@ impl Engine {
 
     fn reconfigure(&mut self, config: Config) {
         let options = swarm_options(&self.paths, &config);
-        if options != *self.session.options() {
+        let former = self.session.options();
+        if options == (SwarmOptions { limits: options.limits, ..former.clone() }) {
+            self.session.set_limits(options.limits);
+        } else {
             match Http::new(config.network.proxy.as_deref(), Limits::default()) {
                 Ok(http) => self.http = Arc::new(http),
                 Err(error) => tracing::error!("the proxy cannot be used: {error}"),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::flood::Flood;
 use crate::disk::baseline::{self, Baseline};
 use crate::disk::content::Live;
 use crate::disk::fs::Root;
@@ -18,7 +19,7 @@ use crate::model::fault::Fault;
 use crate::model::manifest::{EntryIndex, InfoHash, Manifest, PieceSet};
 use crate::model::pack::PackConfig;
 use crate::model::snapshot::Seeding;
-use crate::net::swarm::{Joined, PackStorage, Swarm, SwarmOptions, Torrent, Turn};
+use crate::net::swarm::{Joined, Limits, PackStorage, Swarm, SwarmOptions, Torrent, Turn};
 use crate::origin::metainfo;
 
 /// How long after a failure to seed it is tried again.
@@ -27,7 +28,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// The one swarm of the engine.
 #[derive(Debug)]
 pub struct Session {
-    options: SwarmOptions,
+    options: Mutex<SwarmOptions>,
     swarm: OnceCell<Arc<Swarm>>,
     /// By the pack's name.
     seeders: Mutex<BTreeMap<String, Seeder>>,
@@ -54,15 +55,24 @@ struct Given {
 
 impl Session {
     pub fn new(options: SwarmOptions) -> Self {
+        let options = Mutex::new(options);
         Self { options, swarm: OnceCell::new(), seeders: Mutex::default() }
     }
 
-    pub fn options(&self) -> &SwarmOptions {
-        &self.options
+    pub fn options(&self) -> SwarmOptions {
+        lock(&self.options).clone()
+    }
+
+    /// Takes up other limits, also for what is under way.
+    pub fn set_limits(&self, limits: Limits) {
+        lock(&self.options).limits = limits;
+        if let Some(swarm) = self.swarm.get() {
+            swarm.set_limits(limits);
+        }
     }
 
     pub async fn swarm(&self) -> Result<Arc<Swarm>, Fault> {
-        let start = || async { Swarm::start(self.options.clone()).await.map(Arc::new) };
+        let start = || async { Swarm::start(self.options()).await.map(Arc::new) };
         Ok(Arc::clone(self.swarm.get_or_try_init(start).await?))
     }
 
@@ -129,12 +139,17 @@ impl Given {
                     }
                 }
             }
-            let goes_on = tokio::select! {
-                () = turn.is_wanted() => true,
-                _ = &mut stopped => false,
+            let flood = Flood::watch();
+            let (goes_on, is_flooded) = tokio::select! {
+                () = turn.is_wanted() => (true, false),
+                () = flood.comes() => (true, true),
+                _ = &mut stopped => (false, false),
             };
             *lock(&self.joined) = None;
             self.swarm.leave(turn).await;
+            if is_flooded {
+                tracing::warn!(pack = self.config.name, "strangers ask for too much: seeding anew");
+            }
             if !goes_on {
                 return;
             }

@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use bytes::Bytes;
@@ -45,6 +45,13 @@ use crate::model::manifest::{EntryIndex, InfoHash, PieceSet};
 /// anything, and say every two minutes that they are still there (BEP 3).
 const SILENCE: Duration = Duration::from_secs(150);
 
+/// How long a port may be in use by a session that is about to end, and how often it is tried meanwhile.
+const HANDOVER: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Sessions that this process has started.
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+
 /// Blocks that one peer is asked for before it has given any: as many as libtorrent remembers where nobody sets another
 /// number (<https://www.bittorrent.org/beps/bep_0010.html>, `reqq`). A peer that says a smaller one is asked for less.
 /// With fewer a quick peer waits for us.
@@ -52,9 +59,18 @@ const ASKED_AT_ONCE: usize = 250;
 
 /// What librqbit may log, in the words of `tracing`'s `EnvFilter`. Of a wrong piece it tells twice, and the one way also
 /// of pieces that it was not given (see [`PackStorage`]). A torrent that is left in the wrong moment it calls an error
-/// of the task that counts its speed; what a fetch fails of is for us to say.
-pub const LOGS: &str = "librqbit=warn,librqbit::file_ops=error,librqbit_core=off,librqbit_dht=error,\
+/// of the task that counts its speed; what a fetch fails of is for us to say. It warns of each senseless message of a
+/// peer, who can send very many.
+pub const LOGS: &str = "librqbit=warn,librqbit::torrent_state=error,librqbit::peer_connection=error,\
+    librqbit::file_ops=error,librqbit_core=off,librqbit_dht=error,\
     librqbit_upnp=error,librqbit_lsd=error";
+
+/// How much may come and go, all torrents together, in bytes per second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub download: Option<u32>,
+    pub upload: Option<u32>,
+}
 
 /// How the swarm reaches others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,10 +87,7 @@ pub struct SwarmOptions {
     pub upnp: bool,
     /// `socks5://…`
     pub proxy: Option<String>,
-    /// Bytes per second.
-    pub download_limit: Option<u32>,
-    /// Bytes per second.
-    pub upload_limit: Option<u32>,
+    pub limits: Limits,
     /// Whether others are told what is here and get it. Who does not give may claim to have what it only does not
     /// want yet: nobody hears of it.
     pub gives: bool,
@@ -92,8 +105,7 @@ impl SwarmOptions {
             extra_trackers: Vec::new(),
             upnp: false,
             proxy: None,
-            download_limit: None,
-            upload_limit: None,
+            limits: Limits::default(),
             gives: true,
         }
     }
@@ -152,6 +164,8 @@ pub struct Torrent {
 
 /// The librqbit session. Dropping it ends the session.
 pub struct Swarm {
+    // First, so that it has ended before what it works with goes.
+    _thread: Thread,
     session: Arc<Session>,
     runtime: runtime::Handle,
     bitfields: Root,
@@ -159,8 +173,14 @@ pub struct Swarm {
     /// How many torrents were added.
     added: AtomicUsize,
     rest: Arc<Rest>,
+}
+
+/// The thread of a session, from before the session is there. Whoever waits for its end may take its folder away: nobody
+/// writes there any more.
+struct Thread {
+    rest: Arc<Rest>,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    handle: Option<JoinHandle<()>>,
 }
 
 /// A torrent in the swarm.
@@ -215,31 +235,35 @@ pub async fn addresses(peers: &[String]) -> Vec<SocketAddr> {
 impl Swarm {
     /// Starts the session. A listen port that is taken is replaced by a free one.
     pub async fn start(options: SwarmOptions) -> Result<Self, SwarmError> {
-        let bitfields = Root::create(&options.folder.join("session"))?;
-        for (name, _) in bitfields.list("")? {
-            bitfields.remove_file_if_there(&name)?;
-        }
+        // One that is about to end has a folder of its own, lest it take what is in this one.
+        let folder = Root::create(&options.folder)?;
+        let own = format!("session-{}", STARTED.fetch_add(1, Ordering::Relaxed));
+        folder.remove_tree(&own)?;
+        folder.create_dir_all(&own)?;
+        let bitfields = folder.below(&own)?;
+        let at = bitfields.path().to_owned();
         let (ready, started) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let rest = Arc::new(Rest::default());
         let rests = Arc::clone(&rest);
         let thread = std::thread::Builder::new()
             .name("swarm".to_owned())
-            .spawn(move || run(&options, &rests, ready, stopped))
+            .spawn(move || run(&options, &at, &rests, ready, stopped))
             .map_err(|e| SwarmError::Start(e.into()))?;
+        let of_thread = Arc::clone(&rest);
+        let thread = Thread { rest: of_thread, stop: Some(stop), handle: Some(thread) };
         let (session, runtime) = started
             .await
             .map_err(|_| SwarmError::Start(anyhow::anyhow!("its thread ended")))?
             .map_err(SwarmError::Start)?;
         Ok(Self {
+            _thread: thread,
             session,
             runtime,
             bitfields,
             turns: Turns::default(),
             added: AtomicUsize::new(0),
             rest,
-            stop: Some(stop),
-            thread: Some(thread),
         })
     }
 
@@ -248,9 +272,9 @@ impl Swarm {
         self.session.listen_addr().map(|addr| addr.port())
     }
 
-    pub fn set_limits(&self, download: Option<u32>, upload: Option<u32>) {
-        self.session.ratelimits.set_download_bps(download.and_then(NonZeroU32::new));
-        self.session.ratelimits.set_upload_bps(upload.and_then(NonZeroU32::new));
+    pub fn set_limits(&self, limits: Limits) {
+        self.session.ratelimits.set_download_bps(limits.download.and_then(NonZeroU32::new));
+        self.session.ratelimits.set_upload_bps(limits.upload.and_then(NonZeroU32::new));
     }
 
     /// Waits for the turn to fetch a torrent.
@@ -336,13 +360,12 @@ impl Swarm {
     }
 }
 
-/// Whoever waits for its end may take its folder away: nobody writes there any more.
-impl Drop for Swarm {
+impl Drop for Thread {
     fn drop(&mut self) {
         self.rest.end();
         drop(self.stop.take());
         let others = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
-        if let Some(thread) = self.thread.take().filter(others) {
+        if let Some(thread) = self.handle.take().filter(others) {
             let _ = thread.join();
         }
     }
@@ -350,9 +373,10 @@ impl Drop for Swarm {
 
 fn run(
     options: &SwarmOptions,
+    folder: &Path,
     rest: &Arc<Rest>,
     ready: oneshot::Sender<anyhow::Result<(Arc<Session>, runtime::Handle)>>,
-    stopped: oneshot::Receiver<()>,
+    mut stopped: oneshot::Receiver<()>,
 ) {
     let started = Arc::new(OnceLock::new());
     let (of_thread, at_rest) = (Arc::clone(&started), Arc::clone(rest));
@@ -368,7 +392,11 @@ fn run(
         }
     };
     runtime.block_on(async {
-        let session = match session(options).await {
+        let opened = tokio::select! {
+            opened = session(options, folder) => opened,
+            _ = &mut stopped => return,
+        };
+        let session = match opened {
             Ok(session) => session,
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -397,19 +425,23 @@ fn nobody_is_there(session: &Weak<Session>) -> bool {
     })
 }
 
-/// Opens the session, on another port when the wished one is taken.
-async fn session(options: &SwarmOptions) -> anyhow::Result<Arc<Session>> {
+/// Opens the session, on another port when the wished one is taken for long.
+async fn session(options: &SwarmOptions, folder: &Path) -> anyhow::Result<Arc<Session>> {
     let wished = options.listen_port.unwrap_or(0);
-    match open(options, wished).await {
-        Err(error) if wished != 0 => {
-            tracing::warn!(port = wished, "could not listen, using a free port: {error:#}");
-            open(options, 0).await
+    let end = Instant::now() + HANDOVER;
+    loop {
+        match open(options, folder, wished).await {
+            Err(_) if wished != 0 && Instant::now() < end => tokio::time::sleep(LOOK).await,
+            Err(error) if wished != 0 => {
+                tracing::warn!(port = wished, "could not listen, using a free port: {error:#}");
+                return open(options, folder, 0).await;
+            }
+            result => return result,
         }
-        result => result,
     }
 }
 
-async fn open(options: &SwarmOptions, port: u16) -> anyhow::Result<Arc<Session>> {
+async fn open(options: &SwarmOptions, folder: &Path, port: u16) -> anyhow::Result<Arc<Session>> {
     let dht = options.dht.then(|| DhtSessionConfig {
         persistence: Some(DhtPersistenceConfig {
             config_filename: Some(options.folder.join("dht.json")),
@@ -421,9 +453,7 @@ async fn open(options: &SwarmOptions, port: u16) -> anyhow::Result<Arc<Session>>
         dht,
         disable_trackers: !options.trackers && options.extra_trackers.is_empty(),
         fastresume: true,
-        persistence: Some(SessionPersistenceConfig::Json {
-            folder: Some(options.folder.join("session")),
-        }),
+        persistence: Some(SessionPersistenceConfig::Json { folder: Some(folder.to_owned()) }),
         listen: Some(ListenerOptions {
             listen_addr: (Ipv6Addr::UNSPECIFIED, port).into(),
             enable_upnp_port_forwarding: options.upnp,
@@ -439,8 +469,8 @@ async fn open(options: &SwarmOptions, port: u16) -> anyhow::Result<Arc<Session>>
             ..ConnectionOptions::default()
         }),
         ratelimits: LimitsConfig {
-            upload_bps: options.upload_limit.and_then(NonZeroU32::new),
-            download_bps: options.download_limit.and_then(NonZeroU32::new),
+            upload_bps: options.limits.upload.and_then(NonZeroU32::new),
+            download_bps: options.limits.download.and_then(NonZeroU32::new),
         },
         trackers: options
             .extra_trackers

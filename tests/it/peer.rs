@@ -65,6 +65,12 @@ pub fn hello(info_hash: &[u8; 20]) -> Vec<u8> {
     [&b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0"[..], info_hash, name].concat()
 }
 
+/// Asks for the first block of a piece.
+pub fn request(piece: u32) -> Vec<u8> {
+    let numbers = [piece, 0, BLOCK as u32].map(u32::to_be_bytes);
+    [&13u32.to_be_bytes()[..], &[REQUEST], numbers.as_flattened()].concat()
+}
+
 /// What became of one connection.
 #[derive(Debug, Clone, Default)]
 pub struct Visit {

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::{Tree, World, next_pack, noise, pack};
+use crate::control::ask;
 use crate::transmission::free_address;
 use crate::world::{LIMIT, Running};
 
@@ -205,6 +206,49 @@ fn it_takes_up_changed_settings_and_a_broken_edit_keeps_the_old_ones() {
     world.set("seed", "true");
     world.await_status("seeding again", |status| !status["seeding"].is_null());
     assert!(world.modsync("status --json").json()["config_fault"].is_null());
+    ends_in_time(engine);
+}
+
+#[test]
+fn a_limit_that_is_lifted_is_lifted_for_what_is_under_way_as_well() {
+    let world = World::new();
+    let tree = Tree::default().with("big.map", noise(8_001, 12 << 20));
+    world.publish(&tree);
+    world.set("auto_apply", "false");
+    let unlimited = fs::read_to_string(world.at("config.toml")).unwrap();
+    let write = |text: String| {
+        fs::write(world.at("config.new"), text).unwrap();
+        fs::rename(world.at("config.new"), world.at("config.toml")).unwrap();
+    };
+    write(format!("download_limit = \"64 KiB/s\"\n{unlimited}"));
+    let engine = world.follow();
+    let sync = world.spawn("sync");
+    world.await_status("fetching", |status| {
+        status["phase"]["progress"]["done"].as_u64().unwrap_or_default() > 0
+    });
+    write(unlimited);
+    // At that rate it would take three minutes.
+    sync.end(LIMIT).exits(0);
+    world.has(&tree);
+    ends_in_time(engine);
+}
+
+#[test]
+fn it_listens_at_the_port_that_it_was_given_after_other_settings_of_the_network_changed() {
+    let world = World::new();
+    let port = free_address().port();
+    world.set_network("listen_port", &port.to_string());
+    world.publish(&pack());
+    let engine = world.follow();
+    world.modsync("sync").exits(0);
+    for trackers in ["[\"http://127.0.0.1:1/a\"]", "[\"http://127.0.0.1:1/b\"]", "false"] {
+        world.await_status("seeding", |status| !status["seeding"].is_null());
+        world.set_network("trackers", trackers);
+        let (status, _) = ask(&world.at("state"), "POST /v1/reload", &[], "{}");
+        assert_eq!(status, 200);
+    }
+    world.await_status("seeding", |status| !status["seeding"].is_null());
+    std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     ends_in_time(engine);
 }
 

@@ -8,7 +8,7 @@ use modsync::origin::metainfo;
 use serde_json::json;
 
 use super::{Tree, World, next_pack, noise, pack};
-use crate::peer::{Manner, PIECE, Peer, Release, hello, nonsense};
+use crate::peer::{Manner, PIECE, Peer, Release, hello, nonsense, request};
 use crate::transmission::free_address;
 use crate::world::{LIMIT, Ran, Running};
 
@@ -186,17 +186,45 @@ fn what_peers_do_not_send_of_padding_is_zeros_whatever_came_before() {
     world.has(&tree);
 }
 
+/// A player who has the pack and gives it to others.
+struct Seeding {
+    world: World,
+    engine: Running,
+    port: u16,
+    info_hash: [u8; 20],
+}
+
+impl Seeding {
+    fn start() -> Self {
+        let world = World::new();
+        let (torrent, _) = world.prepare(&pack());
+        let info_hash = metainfo::parse(&torrent).unwrap().info_hash.0;
+        world.origin.publish(torrent);
+        world.modsync("sync").exits(0);
+        let port = free_address().port();
+        world.set_network("listen_port", &port.to_string());
+        let engine = world.follow();
+        world.await_status("seeds", |pack| !pack["seeding"].is_null());
+        Self { world, engine, port, info_hash }
+    }
+}
+
+#[test]
+fn a_stranger_who_asks_for_ever_more_and_takes_nothing_is_cut_off_before_it_costs_much() {
+    let Seeding { world, engine, port, info_hash } = Seeding::start();
+    let mut stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stranger.write_all(&hello(&info_hash)).unwrap();
+    let requests: Vec<u8> = (0..10_000u32).flat_map(|n| request(n % 40)).collect();
+    let sent = (0..2_000).take_while(|_| stranger.write_all(&requests).is_ok()).count();
+    assert!(sent < 2_000, "it was never cut off");
+    let peak = engine.peak_memory().unwrap();
+    assert!(peak < 1 << 30, "{peak} bytes");
+    world.await_status("seeds again", |pack| !pack["seeding"].is_null());
+}
+
 #[test]
 fn strangers_who_send_garbage_disturb_nobody() {
-    let world = World::new();
-    let (torrent, _) = world.prepare(&pack());
-    let info_hash = metainfo::parse(&torrent).unwrap().info_hash.0;
-    world.origin.publish(torrent);
-    world.modsync("sync").exits(0);
-    let port = free_address().port();
-    world.set_network("listen_port", &port.to_string());
-    let engine = world.follow();
-    world.await_status("seeds", |pack| !pack["seeding"].is_null());
+    let Seeding { world, engine, port, info_hash } = Seeding::start();
     let resident = || {
         let status = fs::read_to_string(format!("/proc/{}/status", engine.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap().to_owned();
