@@ -125,7 +125,10 @@ pub(super) fn url(given: &Spanned<String>) -> Result<Url, Mistake> {
 pub(super) fn proxy(given: &Spanned<String>) -> Result<String, Mistake> {
     let hint =
         "Write an address such as \"socks5://127.0.0.1:1080\" or \"http://proxy.example:3128\".";
-    web_address("proxy", given, &["http", "https", "socks5"], hint)?;
+    let url = web_address("proxy", given, &["http", "https", "socks5"], hint)?;
+    if url.scheme() == "socks5" && url.port().is_none() {
+        return Err(wrong("proxy", given, "the address names no port", hint));
+    }
     Ok(given.get_ref().clone())
 }
 

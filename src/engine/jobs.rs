@@ -31,7 +31,7 @@ use crate::model::manifest::{InfoHash, Manifest};
 use crate::model::pack::PackConfig;
 use crate::model::release::{Digest, Release};
 use crate::net::http::Http;
-use crate::origin::metainfo;
+use crate::origin::metainfo::{self, MetainfoError};
 
 /// A `.torrent` of ours is never larger than what the origin may send.
 const MAX_TORRENT: u64 = metainfo::MAX_BYTES as u64;
@@ -123,7 +123,12 @@ fn torrent_of(context: &Context, root: Option<&Root>, release: &Release) -> Resu
 
 fn read_torrent(bytes: &[u8]) -> Result<Manifest, Fault> {
     metainfo::parse(bytes).map_err(|e| {
-        let hint = "Ask the pack's admin to publish a correct torrent; what is installed stays.";
+        let hint = if e == MetainfoError::WebPage {
+            "Open the pack's address in a browser: a network that wants a login answers so. Otherwise ask the \
+             pack's admin to publish a correct torrent."
+        } else {
+            "Ask the pack's admin to publish a correct torrent; what is installed stays."
+        };
         Fault::new(FaultKind::BadMetainfo, format!("the torrent was refused: {e}"), hint)
     })
 }

@@ -15,7 +15,7 @@ use super::errand::{Errand, Goal, Ticket};
 use super::facts::Facts;
 use super::job::{Fetched, Job, Outcome, Planned};
 use crate::model::command::{Answer, Command};
-use crate::model::fault::{Fault, Next};
+use crate::model::fault::{Fault, FaultKind, Next};
 use crate::model::manifest::InfoHash;
 use crate::model::pack::PackConfig;
 use crate::model::release::Release;
@@ -373,8 +373,13 @@ impl Machine {
         let installed = self.facts.installed.as_ref().map(|release| release.info_hash);
         let repairing = matches!(&self.state, State::Busy { running: Running::Fetch, planned: Some(p), .. }
             if Some(p.plan.release.info_hash) == installed);
-        let may_seed =
-            self.config.seed && self.recovered && !self.facts.paused && !changing && !repairing;
+        // What is open would keep it from being opened anew once it is back.
+        let is_away = self
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.fault.kind == FaultKind::FolderGone);
+        let is_as_installed = self.recovered && !changing && !repairing && !is_away;
+        let may_seed = self.config.seed && !self.facts.paused && is_as_installed;
         installed.filter(|_| may_seed)
     }
 }

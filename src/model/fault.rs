@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
+    /// The origin cannot even be connected to: most likely this machine is offline.
+    Offline,
     /// The origin did not answer, or answered that it cannot now.
     OriginUnreachable,
     /// The origin answered with something we must not take: an error, a redirect we refuse, bad TLS.
@@ -83,7 +85,8 @@ impl FaultKind {
             | Self::MassRemoval
             | Self::UnrelatedRelease
             | Self::Bug => true,
-            Self::OriginUnreachable
+            Self::Offline
+            | Self::OriginUnreachable
             | Self::OriginRefused
             | Self::BadMetainfo
             | Self::NoPeers
@@ -99,6 +102,8 @@ impl FaultKind {
     /// THE table: kind → what happens next.
     pub fn next(self) -> Next {
         match self {
+            // It costs the origin nothing, and may be over at any moment.
+            Self::Offline => Next::Backoff { first: MINUTE, longest: HOUR / 4 },
             Self::OriginUnreachable | Self::OriginRefused | Self::BadMetainfo => {
                 Next::Backoff { first: MINUTE, longest: 6 * HOUR }
             }

@@ -134,7 +134,7 @@ const CHECK_PROXY: &str = "Check `proxy` under `[network]` in the settings.";
 
 fn judge(error: &HttpError) -> (FaultKind, &'static str) {
     match error {
-        HttpError::Connect(_) => (FaultKind::OriginUnreachable, CONNECTION),
+        HttpError::Connect(_) => (FaultKind::Offline, CONNECTION),
         HttpError::Stalled(_) | HttpError::Slow(_) | HttpError::Broken(_) => {
             (FaultKind::OriginUnreachable, WAIT)
         }

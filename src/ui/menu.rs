@@ -340,8 +340,8 @@ fn icon(pack: &PackView) -> Icon {
         | Phase::Applying { progress }
         | Phase::Verifying { progress } => working(progress),
         Phase::UpdateAvailable { .. } => Icon::UpdateAvailable,
-        Phase::Current if damaged(pack).is_some() => Icon::NeedsAttention,
         Phase::Paused => Icon::Paused,
+        _ if damaged(pack).is_some() => Icon::NeedsAttention,
         // A look every few minutes shall not make the icon blink.
         Phase::Starting | Phase::Checking | Phase::Current | Phase::Waiting { .. } => {
             match (pack.paused, pack.has_update()) {

@@ -30,6 +30,8 @@ const ADDRESS: &str = "Check the pack's address with whoever publishes the pack.
 const SERVER: &str = "Tell whoever publishes the pack that their server answers wrongly.";
 const CLOCK: &str = "Check the pack's address and this computer's date and time; \
     if both are right, tell whoever publishes the pack about the certificate.";
+const LOGIN: &str = "Open the pack's address in a browser: a network that wants a login answers so. \
+    Otherwise ask the pack's admin to publish a correct torrent.";
 const TORRENT: &str = "Ask the pack's admin to publish a correct torrent; what is installed stays.";
 
 #[test]
@@ -160,9 +162,12 @@ impl Servers {
 
     fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        for (list, kind) in
-            [(Self::unreachable(), "origin_unreachable"), (self.refused(), "origin_refused")]
-        {
+        let lists = [
+            (Self::unreachable(), "origin_unreachable"),
+            (Self::offline(), "offline"),
+            (self.refused(), "origin_refused"),
+        ];
+        for (list, kind) in lists {
             for (name, behaviour, words, hint) in list {
                 let url = self.origin.set(&format!("/{name}"), behaviour);
                 faults.push((name, url, kind, words, hint));
@@ -180,7 +185,8 @@ impl Servers {
             let url = self.origin.set(&format!("/{name}"), behaviour);
             let what = format!("{url}: the torrent was refused: {words}");
             let (name, kind) = (name.to_owned(), "bad_metainfo");
-            faults.push(Fault { name, url, kind, what, hint: TORRENT, again: SOON });
+            let hint = if words.contains("web page") { LOGIN } else { TORRENT };
+            faults.push(Fault { name, url, kind, what, hint, again: SOON });
         }
         faults.extend(self.busy());
         faults
@@ -191,6 +197,12 @@ type Named = (&'static str, Behaviour, &'static str, &'static str);
 
 #[rustfmt::skip] // tables, one fault a line
 impl Servers {
+    fn offline() -> Vec<Named> {
+        vec![
+            ("to-nobody", Behaviour::redirect(format!("http://{}/", refused_address())), "could not connect: Connection refused (os error 111)", CONNECTION),
+        ]
+    }
+
     fn unreachable() -> Vec<Named> {
         let status = Behaviour::status;
         let ok = |rest: &str| Behaviour::raw(format!("HTTP/1.1 200 OK\r\n{rest}"));
@@ -231,7 +243,6 @@ impl Servers {
             ("http-0.9", Behaviour::raw(good()), "the answer broke off or is not HTTP: invalid HTTP version parsed", WAIT),
             ("http-2", Behaviour::raw("HTTP/2 200 OK\r\n\r\nd8"), "the answer broke off or is not HTTP: invalid HTTP version parsed", WAIT),
             ("ssh", Behaviour::raw("SSH-2.0-OpenSSH_9.6\r\n"), "the answer broke off or is not HTTP: invalid HTTP version parsed", WAIT),
-            ("to-nobody", Behaviour::redirect(format!("http://{}/", refused_address())), "could not connect: Connection refused (os error 111)", CONNECTION),
         ]
     }
 
@@ -284,10 +295,10 @@ impl Servers {
     /// Faults that need another address than the server's.
     fn elsewhere(&self) -> Vec<(&'static str, String, &'static str, &'static str, &'static str)> {
         let downgrade = self.trusted.set("/down", Behaviour::redirect("http://127.0.0.1/p.torrent"));
-        let unreachable = "origin_unreachable";
+        let (unreachable, offline) = ("origin_unreachable", "offline");
         vec![
-            ("nobody", format!("http://{}/p", refused_address()), unreachable, "could not connect: Connection refused (os error 111)", CONNECTION),
-            ("nobody-tls", format!("https://{}/p", refused_address()), unreachable, "could not connect: Connection refused (os error 111)", CONNECTION),
+            ("nobody", format!("http://{}/p", refused_address()), offline, "could not connect: Connection refused (os error 111)", CONNECTION),
+            ("nobody-tls", format!("https://{}/p", refused_address()), offline, "could not connect: Connection refused (os error 111)", CONNECTION),
             ("tls-on-plain", format!("http://{}/p", self.trusted.address()), unreachable, "the answer broke off or is not HTTP: invalid HTTP version parsed", WAIT),
             ("stranger", self.stranger.url("/p"), "origin_refused", "the secure connection failed: invalid peer certificate: BadSignature", CLOCK),
             ("downgrade", downgrade, "origin_refused", "the server redirects from https to `http://127.0.0.1/p.torrent`, which is not secure", SERVER),

@@ -533,6 +533,34 @@ fn a_vanished_folder_is_looked_for_again_by_itself() {
 }
 
 #[test]
+fn a_folder_that_is_away_is_not_given_to_others_until_it_is_back() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(same());
+    pack.command(Command::Verify { repair: true });
+    assert_eq!(pack.done(Err(fault(FaultKind::FolderGone)))[0], "stop seeding");
+    pack.wait(Duration::from_secs(30));
+    pack.clock();
+    let effects = pack.done(verified(0));
+    assert!(effects.contains(&"seed".to_owned()), "{effects:?}");
+}
+
+#[test]
+fn whoever_asks_again_and_again_does_not_make_it_wait_the_longer() {
+    let mut pack = Pack::with_installed(1, false);
+    pack.clock();
+    pack.done(Err(fault(FaultKind::OriginUnreachable)));
+    for _ in 0..20 {
+        pack.command(Command::Check);
+        pack.done(Err(fault(FaultKind::OriginUnreachable)));
+    }
+    assert!(pack.wait_until_it_acts() <= Duration::from_secs(75));
+    // But by itself it asks less and less often.
+    pack.done(Err(fault(FaultKind::OriginUnreachable)));
+    assert!(pack.wait_until_it_acts() > Duration::from_secs(75));
+}
+
+#[test]
 fn a_repair_that_misses_its_folder_waits_until_the_folder_is_back() {
     let mut pack = Pack::with_installed(1, false);
     pack.clock();
@@ -557,7 +585,7 @@ fn a_repair_goes_on_with_what_was_found_bad_and_is_over_when_it_is_applied() {
     pack.clock();
     pack.done(same());
     pack.command(Command::Verify { repair: true });
-    assert_eq!(pack.done(verified(1)), ["stop seeding", "fetch"]);
+    assert_eq!(pack.done(verified(1)), ["stop seeding", "remember", "fetch"]);
     assert_eq!(
         pack.done(Err(fault(FaultKind::DiskFull))),
         ["seed", "remember", "answer disk_full"]

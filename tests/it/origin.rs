@@ -279,15 +279,15 @@ async fn retry_after_is_heard_within_reason() {
 async fn a_port_where_nobody_listens_is_not_a_tls_error() {
     for scheme in ["http", "https"] {
         let fault = fault(&format!("{scheme}://{}/p.torrent", refused_address())).await;
-        assert_eq!(fault.kind, FaultKind::OriginUnreachable);
+        assert_eq!(fault.kind, FaultKind::Offline);
         assert!(fault.what.contains("could not connect"), "{fault}");
     }
 }
 
 #[tokio::test]
-async fn a_host_without_an_address_is_unreachable() {
+async fn a_host_without_an_address_may_be_one_as_soon_as_there_is_a_network() {
     let fault = fault("http://no-such-host.invalid/p.torrent").await;
-    assert_eq!(fault.kind, FaultKind::OriginUnreachable);
+    assert_eq!(fault.kind, FaultKind::Offline);
 }
 
 #[tokio::test]

@@ -74,11 +74,11 @@ impl Machine {
             }
             Outcome::Verified(report, planned) => {
                 let repair = errand.goal == Goal::Verify { repair: true };
+                self.facts.verified(&report, now.time);
                 if let Some(planned) = planned.filter(|_| repair) {
                     errand.verified = Some(report);
-                    self.carry_out(errand, planned, now)
+                    remember(self.carry_out(errand, planned, now))
                 } else {
-                    self.facts.verified(&report, now.time);
                     remember(self.finish(errand, Ok(Answer::Verified(report)), now))
                 }
             }
@@ -392,20 +392,23 @@ impl Machine {
         if fault.kind.next() == Next::Ask {
             return self.ask(errand, fault, None, now);
         }
-        self.facts.failures = self.facts.failures.saturating_add(1);
+        // Whoever asks again and again shall not make it wait the longer.
+        let is_asked_for = errand.ticket.is_some();
+        if !is_asked_for && fault.kind != FaultKind::Cancelled {
+            self.facts.failures = self.facts.failures.saturating_add(1);
+        }
         self.state = State::Idle;
         // What a change left half done is finished even when nothing else is tried again.
         let goal = errand.goal.retried(fault.kind, at_origin).filter(|_| !self.facts.paused);
         // A question that the origin did not answer hides nothing that stands in the way here.
         let hides = at_origin && waits_here && matches!(errand.goal, Goal::Check | Goal::Plan);
         let goal = goal.filter(|_| !hides).or((!self.recovered).then_some(Goal::Recover));
-        let wait = backoff::delay(&fault, self.facts.failures, now.dice);
+        let wait = backoff::delay(&fault, self.facts.failures.max(1), now.dice);
         if let (Some(wait), Some(goal)) = (wait, goal) {
+            let before = self.waiting.as_ref().filter(|_| is_asked_for).map(|it| it.until);
             let until = now.time + wait;
+            let until = before.map_or(until, |before| before.min(until));
             self.waiting = Some(Waiting { fault: fault.clone(), until, goal, at_origin });
-        }
-        if fault.kind == FaultKind::Cancelled {
-            self.facts.failures -= 1;
         }
         let mut effects = vec![Effect::Remember];
         if let Some(ticket) = errand.ticket {
