@@ -110,10 +110,22 @@ impl Transmission {
         false
     }
 
-    /// Where that port is somebody else's, it goes on without one, and only its log tells.
+    /// Where that port is somebody else's, it goes on without one.
     fn has_peer_port(&self) -> bool {
-        let log = fs::read_to_string(self.folder.join("daemon.log")).unwrap();
-        !log.contains(&format!("Couldn't bind port {} on 127.0.0.1", self.peer_port))
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if let Some(socket) = listener(self.peer_port) {
+                return self.has_open(&socket);
+            }
+            thread::sleep(LOOK);
+        }
+        false
+    }
+
+    fn has_open(&self, socket: &str) -> bool {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.daemon.id())).unwrap();
+        let mut open = open.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+        open.any(|file| file.to_str() == Some(socket))
     }
 
     fn hang_bell(&mut self) {
@@ -398,4 +410,15 @@ fn settings(rpc_port: u16, peer_port: u16, folder: &Path) -> Value {
         "speed-limit-down-enabled": false,
         "upload-slots-per-torrent": 14,
     })
+}
+
+/// The socket that listens at this port of 127.0.0.1, as `/proc` names it
+/// (<https://docs.kernel.org/networking/proc_net_tcp.html>).
+fn listener(port: u16) -> Option<String> {
+    const LISTENS: &str = "0A";
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    let place = format!("0100007F:{port:04X}");
+    let mut lines = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = lines.find(|line| line.get(1) == Some(&&*place) && line.get(3) == Some(&LISTENS))?;
+    Some(format!("socket:[{}]", line.get(9)?))
 }
