@@ -12,6 +12,7 @@ mod platform;
 
 mod durable;
 mod error;
+mod points;
 mod stat;
 mod straight;
 mod walk;
@@ -467,44 +468,6 @@ impl Root {
         let (dir, name) = self.parent(path)?;
         self.strike()?;
         f(&dir, name)
-    }
-
-    /// Where a test can have a change fail.
-    #[cfg(debug_assertions)]
-    fn strike(&self) -> io::Result<()> {
-        self.faults.strike()
-    }
-
-    /// The same for what is written into files, of which `half` may be there all the same.
-    #[cfg(debug_assertions)]
-    fn strike_at_write(&self, half: impl FnOnce()) -> io::Result<()> {
-        self.faults.strike_at_write(half)
-    }
-
-    /// Fails where a test has the file system be one that can neither exchange names nor tell in one step whether one is
-    /// free.
-    #[cfg(debug_assertions)]
-    fn check_not_plain(&self) -> io::Result<()> {
-        let is_plain = self.faults.are_on_a_plain_disk();
-        if is_plain { Err(ErrorKind::Unsupported.into()) } else { Ok(()) }
-    }
-
-    #[cfg(not(debug_assertions))]
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
-    fn check_not_plain(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    #[cfg(not(debug_assertions))]
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
-    fn strike(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    #[cfg(not(debug_assertions))]
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
-    fn strike_at_write(&self, _: impl FnOnce()) -> io::Result<()> {
-        Ok(())
     }
 
     fn error(&self, verb: &'static str, path: &Path, source: io::Error) -> FsError {

@@ -3,10 +3,13 @@
 //! A plan says what would be done to which file and which pieces are needed for it. Making one reads
 //! nothing and changes nothing; the same values give the same plan.
 
+mod guard;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sha2::{Digest, Sha256};
 
+use self::guard::{displaced, guard};
 use super::baseline::{Baseline, Installed};
 use super::fs::{Kind, Stat};
 use super::inventory::{Inventory, Scan};
@@ -236,8 +239,12 @@ fn wanted(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>) -> PieceSet {
 
 /// Whether a file of the installed release looks as it was installed, when that is the release.
 fn is_as_installed(given: Given<'_>, path: &RelPath, stat: Stat) -> bool {
-    let installed = given.baseline.filter(|b| b.release.digest == given.release.digest);
-    installed.is_some_and(|baseline| baseline.is_ours(path, stat))
+    of_this_release(given).is_some_and(|baseline| baseline.is_ours(path, stat))
+}
+
+/// The baseline, when the installed release is the one that is planned for.
+fn of_this_release(given: Given<'_>) -> Option<&Baseline> {
+    given.baseline.filter(|baseline| baseline.release.digest == given.release.digest)
 }
 
 type Actions = (BTreeMap<EntryIndex, Action>, BTreeMap<EntryIndex, Stat>);
@@ -302,9 +309,8 @@ fn actions(given: Given<'_>, edits: &BTreeMap<EntryIndex, Stat>, wanted: &PieceS
 
 /// Whether a file of the installed release no longer looks as it was installed.
 fn is_edited(given: Given<'_>, entry: EntryIndex, stat: Stat) -> bool {
-    let installed = given.baseline.filter(|b| b.release.digest == given.release.digest);
     let path = given.manifest.entries[entry].path.as_ref();
-    path.zip(installed).is_some_and(|(path, baseline)| !baseline.is_ours(path, stat))
+    path.zip(of_this_release(given)).is_some_and(|(path, baseline)| !baseline.is_ours(path, stat))
 }
 
 type Gone<'a> = Vec<(&'a RelPath, Installed)>;
@@ -370,33 +376,6 @@ fn obstacles(
     scan.places.obstacles.clone().into_iter().chain(for_folders).collect()
 }
 
-/// Pack files that were edited or never were ours, and what stands where the release has something else.
-///
-/// A file of which only a neighbour is known to be wrong most likely stays. It is named where it matters most: if we
-/// know that somebody changed it, or if the user wants it spared.
-fn displaced(
-    given: Given<'_>,
-    actions: &BTreeMap<EntryIndex, Action>,
-    obstacles: &BTreeMap<String, Kind>,
-) -> BTreeMap<String, Stat> {
-    let Given { manifest, scan, baseline, policy, .. } = given;
-    let is_ours = |path, stat| baseline.is_some_and(|baseline| baseline.is_ours(path, stat));
-    let changed = actions.iter().filter_map(|(&entry, action)| {
-        let path = manifest.entries.get(entry)?.path.as_ref()?;
-        let may_stay = matches!(action, Action::Compare(_));
-        let is_named = !may_stay || baseline.is_some() || policy.spares(path.as_str());
-        let stat = action.found().filter(|_| is_named)?;
-        (!is_ours(path, stat)).then(|| (path.to_string(), stat))
-    });
-    let files = scan.inventory.files.iter().filter(|(path, stat)| !is_ours(path, **stat));
-    let others = scan.inventory.others.iter().map(|(path, other)| (path.clone(), other.stat));
-    let in_the_way = files
-        .map(|(path, stat)| (path.to_string(), *stat))
-        .chain(others)
-        .filter(|(path, _)| with_ancestors(path).any(|path| obstacles.contains_key(path)));
-    if obstacles.is_empty() { changed.collect() } else { changed.chain(in_the_way).collect() }
-}
-
 fn new_folders(folders: &HashSet<&str>, inventory: &Inventory) -> BTreeSet<String> {
     let there: HashSet<_> = inventory.dirs.iter().map(|dir| inventory.key(dir)).collect();
     let is_there = |dir: &str| dir.is_empty() || there.contains(&inventory.key(dir));
@@ -416,40 +395,6 @@ fn link_in_the_way(path: &str) -> Fault {
 pub fn extras(places: &Places, policy: &Policy) -> impl Iterator<Item = (String, Stat)> {
     let extras = places.unnamed.iter().filter(|(path, _)| !policy.spares(path));
     extras.map(|(path, stat)| (path.clone(), *stat))
-}
-
-/// Why a person must approve: the release removes too much, or is another pack altogether.
-fn guard(
-    given: Given<'_>,
-    gone: usize,
-    removed: usize,
-    displaced: &BTreeMap<String, Stat>,
-) -> Option<Fault> {
-    let Given { baseline, was_installed, policy, .. } = given;
-    let hint = "Approve it if that is what you want; `modsync plan` names the files.";
-    if let Some(path) = displaced.keys().find(|path| policy.spares(path)) {
-        let what = format!(
-            "the new release takes the place of `{path}`, which you asked ModSync not to touch"
-        );
-        return Some(Fault::new(FaultKind::MassRemoval, what, hint));
-    }
-    if was_installed && displaced.len() as u64 > policy.max_removed_files {
-        let what = format!("the new release takes the place of {} files of yours", displaced.len());
-        return Some(Fault::new(FaultKind::MassRemoval, what, hint));
-    }
-    let installed = &baseline?.files;
-    let shared = installed.len() - gone;
-    if shared * 5 < installed.len() {
-        let what = format!(
-            "the new release has only {shared} of the {} installed files in it: it may be another pack",
-            installed.len()
-        );
-        return Some(Fault::new(FaultKind::UnrelatedRelease, what, hint));
-    }
-    policy.is_too_many(removed, installed.len()).then(|| {
-        let what = format!("the new release removes {removed} of {} files", installed.len());
-        Fault::new(FaultKind::MassRemoval, what, hint)
-    })
 }
 
 impl Plan {

@@ -8,29 +8,26 @@
 //!
 //! Packs with one and the same torrent take turns with it: see [`Turn`].
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::net::{Ipv6Addr, SocketAddr};
+mod thread;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use bytes::Bytes;
 use librqbit::api::TorrentIdOrHash;
-use librqbit::dht::{DhtPersistenceConfig, Id20};
-use librqbit::limits::LimitsConfig;
+use librqbit::dht::Id20;
 use librqbit::{
-    AddTorrent, AddTorrentOptions, AddTorrentResponse, ConnectionOptions, DhtSessionConfig,
-    ListenerOptions, ManagedTorrent, PeerConnectionOptions, Session, SessionOptions,
-    SessionPersistenceConfig, TorrentStatsState,
+    AddTorrent, AddTorrentOptions, AddTorrentResponse, ManagedTorrent, Session, TorrentStatsState,
 };
 use tokio::runtime;
-use tokio::sync::oneshot;
 
+use self::thread::Thread;
 use super::one_file;
 use super::rest::Rest;
 pub use super::storage::PackStorage;
@@ -41,21 +38,8 @@ use crate::disk::fs::{FsError, Root};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, InfoHash, PieceSet};
 
-/// How long a connected peer may say nothing. Clients let one wait for 10 s and more before they give
-/// anything, and say every two minutes that they are still there (BEP 3).
-const SILENCE: Duration = Duration::from_secs(150);
-
-/// How long a port may be in use by a session that is about to end, and how often it is tried meanwhile.
-const HANDOVER: Duration = Duration::from_secs(3);
-const LOOK: Duration = Duration::from_millis(100);
-
 /// Sessions that this process has started.
 static STARTED: AtomicUsize = AtomicUsize::new(0);
-
-/// Blocks that one peer is asked for before it has given any: as many as libtorrent remembers where nobody sets another
-/// number (<https://www.bittorrent.org/beps/bep_0010.html>, `reqq`). A peer that says a smaller one is asked for less.
-/// With fewer a quick peer waits for us.
-const ASKED_AT_ONCE: usize = 250;
 
 /// What librqbit may log, in the words of `tracing`'s `EnvFilter`. Of a wrong piece it tells twice, and the one way also
 /// of pieces that it was not given (see [`PackStorage`]). A torrent that is left in the wrong moment it calls an error
@@ -175,14 +159,6 @@ pub struct Swarm {
     rest: Arc<Rest>,
 }
 
-/// The thread of a session, from before the session is there. Whoever waits for its end may take its folder away: nobody
-/// writes there any more.
-struct Thread {
-    rest: Arc<Rest>,
-    stop: Option<oneshot::Sender<()>>,
-    handle: Option<JoinHandle<()>>,
-}
-
 /// A torrent in the swarm.
 #[derive(Clone)]
 pub struct Joined {
@@ -241,21 +217,10 @@ impl Swarm {
         folder.remove_tree(&own)?;
         folder.create_dir_all(&own)?;
         let bitfields = folder.below(&own)?;
-        let at = bitfields.path().to_owned();
-        let (ready, started) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel();
         let rest = Arc::new(Rest::default());
-        let rests = Arc::clone(&rest);
-        let thread = std::thread::Builder::new()
-            .name("swarm".to_owned())
-            .spawn(move || run(&options, &at, &rests, ready, stopped))
-            .map_err(|e| SwarmError::Start(e.into()))?;
-        let of_thread = Arc::clone(&rest);
-        let thread = Thread { rest: of_thread, stop: Some(stop), handle: Some(thread) };
-        let (session, runtime) = started
-            .await
-            .map_err(|_| SwarmError::Start(anyhow::anyhow!("its thread ended")))?
-            .map_err(SwarmError::Start)?;
+        let at = bitfields.path().to_owned();
+        let started = Thread::start(options, at, Arc::clone(&rest)).await;
+        let (thread, session, runtime) = started.map_err(SwarmError::Start)?;
         Ok(Self {
             _thread: thread,
             session,
@@ -358,131 +323,6 @@ impl Swarm {
             tracing::debug!(%info_hash, "leaving a swarm: {error:#}");
         }
     }
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        self.rest.end();
-        drop(self.stop.take());
-        let others = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
-        if let Some(thread) = self.handle.take().filter(others) {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn run(
-    options: &SwarmOptions,
-    folder: &Path,
-    rest: &Arc<Rest>,
-    ready: oneshot::Sender<anyhow::Result<(Arc<Session>, runtime::Handle)>>,
-    mut stopped: oneshot::Receiver<()>,
-) {
-    let started = Arc::new(OnceLock::new());
-    let (of_thread, at_rest) = (Arc::clone(&started), Arc::clone(rest));
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .on_thread_park(move || at_rest.nap(|| of_thread.get().is_some_and(nobody_is_there)))
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = ready.send(Err(error.into()));
-            return;
-        }
-    };
-    runtime.block_on(async {
-        let opened = tokio::select! {
-            opened = session(options, folder) => opened,
-            _ = &mut stopped => return,
-        };
-        let session = match opened {
-            Ok(session) => session,
-            Err(error) => {
-                let _ = ready.send(Err(error));
-                return;
-            }
-        };
-        let _ = started.set(Arc::downgrade(&session));
-        if ready.send(Ok((Arc::clone(&session), runtime::Handle::current()))).is_ok() {
-            let _ = stopped.await;
-        }
-        // Its tasks end before it: they would complain that it is gone.
-        session.cancellation_token().cancel();
-    });
-    runtime.shutdown_background();
-}
-
-/// Whether no torrent has a peer, or looks for one.
-fn nobody_is_there(session: &Weak<Session>) -> bool {
-    session.upgrade().is_some_and(|session| {
-        session.with_torrents(|torrents| {
-            torrents.map(|(_, torrent)| torrent.live()).all(|live| {
-                let peers = live.map(|live| live.stats_snapshot().peer_stats);
-                peers.is_some_and(|peers| peers.queued + peers.connecting + peers.live == 0)
-            })
-        })
-    })
-}
-
-/// Opens the session, on another port when the wished one is taken for long.
-async fn session(options: &SwarmOptions, folder: &Path) -> anyhow::Result<Arc<Session>> {
-    let wished = options.listen_port.unwrap_or(0);
-    let end = Instant::now() + HANDOVER;
-    loop {
-        match open(options, folder, wished).await {
-            Err(_) if wished != 0 && Instant::now() < end => tokio::time::sleep(LOOK).await,
-            Err(error) if wished != 0 => {
-                tracing::warn!(port = wished, "could not listen, using a free port: {error:#}");
-                return open(options, folder, 0).await;
-            }
-            result => return result,
-        }
-    }
-}
-
-async fn open(options: &SwarmOptions, folder: &Path, port: u16) -> anyhow::Result<Arc<Session>> {
-    let dht = options.dht.then(|| DhtSessionConfig {
-        persistence: Some(DhtPersistenceConfig {
-            config_filename: Some(options.folder.join("dht.json")),
-            ..DhtPersistenceConfig::default()
-        }),
-        ..DhtSessionConfig::default()
-    });
-    let session = SessionOptions {
-        dht,
-        disable_trackers: !options.trackers && options.extra_trackers.is_empty(),
-        fastresume: true,
-        persistence: Some(SessionPersistenceConfig::Json { folder: Some(folder.to_owned()) }),
-        listen: Some(ListenerOptions {
-            listen_addr: (Ipv6Addr::UNSPECIFIED, port).into(),
-            enable_upnp_port_forwarding: options.upnp,
-            ..ListenerOptions::default()
-        }),
-        connect: Some(ConnectionOptions {
-            proxy_url: options.proxy.clone().filter(|url| url.starts_with("socks5")),
-            peer_opts: Some(PeerConnectionOptions {
-                read_write_timeout: Some(SILENCE),
-                max_request_window: Some(ASKED_AT_ONCE),
-                ..PeerConnectionOptions::default()
-            }),
-            ..ConnectionOptions::default()
-        }),
-        ratelimits: LimitsConfig {
-            upload_bps: options.limits.upload.and_then(NonZeroU32::new),
-            download_bps: options.limits.download.and_then(NonZeroU32::new),
-        },
-        trackers: options
-            .extra_trackers
-            .iter()
-            .filter_map(|t| t.parse().ok())
-            .collect::<HashSet<_>>(),
-        disable_local_service_discovery: !options.local_discovery,
-        disable_upload: !options.gives,
-        client_name_and_version: Some(concat!("ModSync ", env!("CARGO_PKG_VERSION")).to_owned()),
-        ..SessionOptions::default()
-    };
-    Session::new_with_opts(PathBuf::new(), session).await
 }
 
 impl Joined {
