@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, LOCATION};
@@ -54,7 +54,7 @@ pub struct Http {
 #[derive(Debug)]
 struct Route {
     through: Through,
-    client: OnceLock<Ready>,
+    client: Mutex<Option<Ready>>,
 }
 
 #[derive(Debug)]
@@ -152,8 +152,13 @@ impl Http {
         let mut visited = Vec::new();
         let mut url = first;
         loop {
-            let client = self.route(&url).ready(&self.limits)?;
-            let response = client.send(&url, headers).await?;
+            let route = self.route(&url);
+            let client = route.ready(&self.limits)?;
+            let answer = client.send(&url, headers).await;
+            if matches!(answer, Err(HttpError::Connect(_))) {
+                route.forget();
+            }
+            let response = answer?;
             visited.push(url);
             match location(&response) {
                 Some(location) => url = next_hop(&visited, &location, self.limits.redirects)?,
@@ -169,19 +174,28 @@ impl Http {
 
 impl Route {
     fn new(through: Through) -> Self {
-        Self { through, client: OnceLock::new() }
+        Self { through, client: Mutex::default() }
     }
 
     /// Its client. Without certificates it serves for once: the next one may find some.
     fn ready(&self, limits: &Limits) -> Result<Ready, HttpError> {
-        if let Some(ready) = self.client.get() {
+        if let Some(ready) = &*self.client() {
             return Ok(ready.clone());
         }
         let built = self.build(limits)?;
         if built.has_roots {
-            return Ok(self.client.get_or_init(|| built).clone());
+            *self.client() = Some(built.clone());
         }
         Ok(built)
+    }
+
+    /// Has the client built anew, which asks for the system's proxy: this machine may be in another network by now.
+    fn forget(&self) {
+        *self.client() = None;
+    }
+
+    fn client(&self) -> MutexGuard<'_, Option<Ready>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A system without certificates to trust gets a client that trusts nobody, so that plain http still works.
