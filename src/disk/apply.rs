@@ -58,7 +58,7 @@ pub fn apply(
         abandon(root, journal)?;
         return Err(fault);
     }
-    roll_forward(root, journal, cancel, progress)
+    roll_forward(Steps { root, journal, again: false }, cancel, progress)
 }
 
 /// What [`recover`] found and did.
@@ -96,8 +96,8 @@ pub fn recover(
         roll_back(root, &journal)?;
         return Ok(Recovered::PutBack(Box::new(journal)));
     }
-    let taken =
-        preserve(root, &journal).and_then(|()| roll_forward(root, &journal, cancel, progress));
+    let steps = Steps { root, journal: &journal, again: true };
+    let taken = preserve(root, &journal).and_then(|()| roll_forward(steps, cancel, progress));
     match taken {
         Ok(Applied::Finished) => Ok(Recovered::Finished(Box::new(journal))),
         Ok(Applied::Interrupted) => Ok(Recovered::Interrupted),
@@ -231,12 +231,12 @@ fn abandon(root: &Root, journal: &Journal) -> Result<(), FsError> {
 }
 
 fn roll_forward(
-    root: &Root,
-    journal: &Journal,
+    steps: Steps<'_>,
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Applied, Fault> {
-    let (steps, mut touched) = (Steps { root, journal }, BTreeSet::new());
+    let Steps { root, journal, .. } = steps;
+    let mut touched = BTreeSet::new();
     let kept = journal.folder();
     // New folders are durable before anything is put there.
     let mut grown = BTreeSet::new();
@@ -320,7 +320,13 @@ fn can_go_forward(root: &Root, journal: &Journal) -> Result<bool, FsError> {
             let now = root.stat(path)?;
             let is_old =
                 now.is_some() && (now == *was || root.same_file(path, journal.kept(*to))?);
-            is_old && !is_new(now)
+            // The old one is away, and the new one was about to come.
+            let is_between = now.is_none()
+                && (root.stat(journal.aside(*to))?.is_some()
+                    || (!journal.links
+                        && was.is_some()
+                        && root.stat(journal.kept(*to))?.is_some()));
+            (is_old && !is_new(now)) || is_between
         };
         if lost {
             return Ok(false);
@@ -334,7 +340,7 @@ fn roll_back(root: &Root, journal: &Journal) -> Result<(), Fault> {
     // What comes back may come into a folder that was made, and is not durable yet.
     let made = journal.steps.iter().filter(|step| matches!(step, Step::MakeDir { .. }));
     sync_folders(root, made.map(|step| parent(step.target())).collect())?;
-    let steps = Steps { root, journal };
+    let steps = Steps { root, journal, again: true };
     for step in journal.steps.iter().rev() {
         steps.take_back(step)?;
     }

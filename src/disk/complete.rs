@@ -162,8 +162,15 @@ impl Completion<'_> {
         let is_news =
             |entry: &&EntryIndex| matches!(self.plan.actions.get(entry), Some(Action::Compare(_)));
         let length = |entry: &EntryIndex| self.manifest.entries[*entry].length;
-        let needed: u64 = replaced.keys().filter(is_news).map(length).sum();
-        if self.staging.root.available_space()? < needed {
+        let news = || replaced.keys().filter(is_news);
+        let needed: u64 = news().map(length).sum();
+        let available = self.staging.root.available_space()?;
+        let has_room = available >= needed || {
+            let begun = self.staging.begun()?;
+            let begun: u64 = news().filter_map(|entry| begun.get(entry)).sum();
+            available >= needed.saturating_sub(begun)
+        };
+        if !has_room {
             let path = self.staging.root.path().join(&self.staging.folder);
             let source = io::ErrorKind::StorageFull.into();
             return Err(FsError { verb: "complete the new files in", path, source });

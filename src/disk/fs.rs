@@ -353,6 +353,16 @@ impl Root {
         is_locked(refusal) && self.open_existing(path).is_err_and(|e| is_locked(&e))
     }
 
+    /// Whether a file may be read alone, by whomever.
+    pub fn is_read_only(&self, path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        match self.at(path, |dir, name| dir.symlink_metadata(name)) {
+            Ok(metadata) => Ok(metadata.permissions().readonly()),
+            Err(e) if is_absent(&e) => Ok(false),
+            Err(e) => Err(self.error("look at", path, e)),
+        }
+    }
+
     /// Fails when a file that stands there cannot be replaced while others have it open.
     pub fn check_replaceable(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();

@@ -99,6 +99,11 @@ impl Journal {
         format!("{TRASH}/{}/{to}", self.id)
     }
 
+    /// Where a step puts for a moment what stands in its place, to remove it or to file it away.
+    pub fn aside(&self, to: u32) -> String {
+        format!("{}.gone", self.kept(to))
+    }
+
     /// Where a step keeps files that appeared in its way between plan and step, one after the other.
     pub fn kept_newcomers(&self, to: u32) -> impl Iterator<Item = String> {
         let kept = self.kept(to);

@@ -132,20 +132,18 @@ pub fn plan(given: Given<'_>) -> Plan {
     let moves = moves(given, &actions, &remove);
     let bytes =
         |pieces: &PieceSet| pieces.iter().map(|piece| manifest.piece_size(piece)).sum::<u64>();
-    let new_content: u64 = actions
-        .iter()
-        .filter(|(entry, action)| {
-            !matches!(action, Action::Compare(_)) && !moves.contains_key(entry)
-        })
-        .map(|(&entry, _)| manifest.entries[entry].length)
-        .sum();
-    let begun: u64 = actions.keys().filter_map(|entry| scan.begun.get(entry)).sum();
+    let is_new_content = |(entry, action): &(&EntryIndex, &Action)| {
+        !matches!(action, Action::Compare(_)) && !moves.contains_key(entry)
+    };
+    let new_files = || actions.iter().filter(is_new_content).map(|(&entry, _)| entry);
+    let new_content: u64 = new_files().map(|entry| manifest.entries[entry].length).sum();
+    let begun: u64 = new_files().filter_map(|entry| scan.begun.get(&entry)).sum();
     let staged_bytes = (bytes(&wanted) - bytes(&missing)).max(begun);
     let moved_bytes: u64 = moves.keys().map(|&entry| manifest.entries[entry].length).sum();
     let wanted_bytes = bytes(&wanted).saturating_sub(moved_bytes);
     let new_bytes = new_content.max(wanted_bytes).saturating_sub(staged_bytes);
     Plan {
-        guard: guard(given, gone.len(), remove.len(), &displaced),
+        guard: guard(given, gone.len(), remove.len(), &actions, &displaced),
         extras: extras(&scan.places, policy)
             .filter(|(path, _)| !remove.contains_key(&path[..]) && !let_go.contains_key(&path[..]))
             .filter(|(path, _)| !with_ancestors(path).any(|path| obstacles.contains_key(path)))
@@ -421,8 +419,8 @@ impl Plan {
         for path in self.obstacles.keys() {
             hash.update(format!("\nclear {path}"));
         }
-        for (path, stat) in &self.displaced {
-            hash.update(format!("\ndisplace {} {path}", stat.length));
+        for path in self.displaced.keys() {
+            hash.update(format!("\ndisplace {path}"));
         }
         hex(&hash.finalize()[..6])
     }

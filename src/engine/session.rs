@@ -73,7 +73,10 @@ impl Session {
 
     pub async fn swarm(&self) -> Result<Arc<Swarm>, Fault> {
         let start = || async { Swarm::start(self.options()).await.map(Arc::new) };
-        Ok(Arc::clone(self.swarm.get_or_try_init(start).await?))
+        let swarm = self.swarm.get_or_try_init(start).await?;
+        // They may have changed while it started.
+        swarm.set_limits(self.options().limits);
+        Ok(Arc::clone(swarm))
     }
 
     /// Gives others what the folder has of a torrent, as far as it looks as we installed it, until

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,6 +38,9 @@ use crate::disk::fs::{FsError, Root};
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, InfoHash, PieceSet};
 
+/// What the folder of a session is called; a number follows.
+const FOLDER: &str = "session";
+
 /// Sessions that this process has started.
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 
@@ -59,7 +62,7 @@ pub struct Limits {
 /// How the swarm reaches others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SwarmOptions {
-    /// A folder of ours; what librqbit keeps in it is emptied at every start.
+    /// A folder of ours; what librqbit keeps in it of a session goes with that.
     pub folder: PathBuf,
     pub listen_port: Option<u16>,
     pub dht: bool,
@@ -157,6 +160,41 @@ pub struct Swarm {
     /// How many torrents were added.
     added: AtomicUsize,
     rest: Arc<Rest>,
+    // Last, when nobody has it open.
+    _folder: OwnFolder,
+}
+
+/// The folder of one session, lest one that is about to end take what another one needs. It goes when it is dropped.
+struct OwnFolder {
+    all: Root,
+    name: String,
+}
+
+impl OwnFolder {
+    fn make(all: &Path) -> Result<Self, FsError> {
+        let all = Root::create(all)?;
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            // Those of a process that was killed.
+            for (name, _) in all.list("")? {
+                if name.to_str().is_some_and(|name| name.starts_with(FOLDER)) {
+                    all.remove_tree(name)?;
+                }
+            }
+        }
+        let name = format!("{FOLDER}-{number}");
+        all.remove_tree(&name)?;
+        all.create_dir_all(&name)?;
+        Ok(Self { all, name })
+    }
+}
+
+impl Drop for OwnFolder {
+    fn drop(&mut self) {
+        if let Err(error) = self.all.remove_tree(&self.name) {
+            tracing::debug!("the folder of a session stays: {error}");
+        }
+    }
 }
 
 /// A torrent in the swarm.
@@ -177,6 +215,8 @@ pub struct Standing {
     pub verified_bytes: u64,
     pub uploaded_bytes: u64,
     pub peers: u32,
+    /// Peers that are about to be connected.
+    pub connecting: u32,
     /// Bytes per second.
     pub download_rate: u64,
     /// Bytes per second.
@@ -211,18 +251,15 @@ pub async fn addresses(peers: &[String]) -> Vec<SocketAddr> {
 impl Swarm {
     /// Starts the session. A listen port that is taken is replaced by a free one.
     pub async fn start(options: SwarmOptions) -> Result<Self, SwarmError> {
-        // One that is about to end has a folder of its own, lest it take what is in this one.
-        let folder = Root::create(&options.folder)?;
-        let own = format!("session-{}", STARTED.fetch_add(1, Ordering::Relaxed));
-        folder.remove_tree(&own)?;
-        folder.create_dir_all(&own)?;
-        let bitfields = folder.below(&own)?;
+        let folder = OwnFolder::make(&options.folder)?;
+        let bitfields = folder.all.below(&folder.name)?;
         let rest = Arc::new(Rest::default());
         let at = bitfields.path().to_owned();
         let started = Thread::start(options, at, Arc::clone(&rest)).await;
         let (thread, session, runtime) = started.map_err(SwarmError::Start)?;
         Ok(Self {
             _thread: thread,
+            _folder: folder,
             session,
             runtime,
             bitfields,
@@ -355,6 +392,7 @@ impl Joined {
             verified_bytes: snapshot.map_or(0, |s| s.downloaded_and_checked_bytes),
             uploaded_bytes: stats.uploaded_bytes,
             peers: snapshot.map_or(0, |s| s.peer_stats.live),
+            connecting: snapshot.map_or(0, |s| s.peer_stats.connecting),
             download_rate: live.map_or(0, |live| bytes_per_second(live.download_speed.mbps)),
             upload_rate: live.map_or(0, |live| bytes_per_second(live.upload_speed.mbps)),
             failure,

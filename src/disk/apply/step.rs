@@ -1,7 +1,8 @@
 //! [`Steps`]: one step of a journal, taken or taken back. Either can be done again after a crash without harm.
 //!
 //! Nothing is overwritten or removed that is not kept, be it put there between a look and a change: what goes is first
-//! given another name, where nobody else changes it, and looked at there.
+//! given another name, where nobody else changes it, and looked at there. A file that is replaced where names cannot be
+//! exchanged is looked at before: what is put there in the moment that follows is not kept.
 
 use std::path::Path;
 
@@ -19,11 +20,13 @@ const ATTEMPTS: usize = 4;
 pub(super) struct Steps<'a> {
     pub root: &'a Root,
     pub journal: &'a Journal,
+    /// Whether one of them may have been cut off before.
+    pub again: bool,
 }
 
 impl Steps<'_> {
     pub fn take(self, step: &Step) -> Result<(), Fault> {
-        let Self { root, journal } = self;
+        let Self { root, journal, again } = self;
         match step {
             Step::Remove { path, was, to } => {
                 let kept = journal.kept(*to);
@@ -69,7 +72,9 @@ impl Steps<'_> {
             }
             Step::Link { path, from, kept, looks, to, .. } => {
                 let (kept, second) = (journal.kept(*kept), format!("{}.link", journal.kept(*to)));
-                self.finish_removal(path.as_ref(), &kept, *to)?;
+                if again {
+                    self.finish_removal(path.as_ref(), &kept, *to)?;
+                }
                 if root.stat(&second)?.is_some() && !root.same_file(&second, &kept)? {
                     self.file_away(&second, *to)?;
                 }
@@ -89,12 +94,14 @@ impl Steps<'_> {
             }
             Step::Put { path, from, looks, was, to } => {
                 let from = &from.to_string();
+                if again {
+                    self.finish_removal(path.as_ref(), &journal.kept(*to), *to)?;
+                    if root.same_file(from, path)? {
+                        return Ok(root.remove_file_if_there(from)?);
+                    }
+                }
                 if was.is_none() && self.put_new(path.as_ref(), from)? {
                     return Ok(());
-                }
-                self.finish_removal(path.as_ref(), &journal.kept(*to), *to)?;
-                if root.same_file(from, path)? {
-                    return Ok(root.remove_file_if_there(from)?);
                 }
                 match root.stat(from)? {
                     Some(stat) if looks.looks_like(stat) && !self.has(from, *to)? => {
@@ -109,7 +116,7 @@ impl Steps<'_> {
     }
 
     pub fn take_back(self, step: &Step) -> Result<(), Fault> {
-        let Self { root, journal } = self;
+        let Self { root, journal, .. } = self;
         match step {
             Step::Remove { path, to, .. } => {
                 let kept = journal.kept(*to);
@@ -178,7 +185,7 @@ impl Steps<'_> {
 
     /// Puts new content in place. What stands there has a second name in the trash already, or gets one now.
     fn put(self, path: &Path, from: &str, to: u32) -> Result<(), Fault> {
-        let root = self.root;
+        let Self { root, journal, .. } = self;
         let refused = |e| refused(self.cause(e, path), path);
         for _ in 0..ATTEMPTS {
             if root.stat(path)?.is_some() && !self.has(path, to)? {
@@ -187,12 +194,20 @@ impl Steps<'_> {
             if root.stat(path)?.is_some() {
                 match root.swap(from, path) {
                     Ok(true) => return Ok(self.file_away(from, to)?),
-                    // What stands there goes first, to where it can be looked at.
-                    Ok(false) => match root.rename(path, self.aside(to)) {
-                        Ok(()) => self.file_away(&self.aside(to), to)?,
-                        Err(_) if root.stat(path)?.is_none() => {}
-                        Err(e) => return Err(refused(e)),
-                    },
+                    Ok(false) if !root.is_read_only(path)? => {
+                        return root.place(from, path).map_err(refused);
+                    }
+                    // Windows lets a read-only file be moved away, and none take its place.
+                    Ok(false) => {
+                        let aside = journal.aside(to);
+                        root.rename(path, &aside).map_err(refused)?;
+                        let placed = root.place_new(from, path);
+                        self.file_away(&aside, to)?;
+                        if placed.map_err(refused)? {
+                            return Ok(());
+                        }
+                        continue;
+                    }
                     // Somebody took it away in this moment.
                     Err(_) if root.stat(path)?.is_none() => continue,
                     Err(e) => return Err(refused(e)),
@@ -207,7 +222,7 @@ impl Steps<'_> {
 
     /// Gives what stands in the way a name in the trash, a second one where that can be.
     fn keep(self, path: &Path, to: u32) -> Result<(), Fault> {
-        let Self { root, journal } = self;
+        let Self { root, journal, .. } = self;
         let kept = self.free_place(to)?;
         if !(journal.links && root.hard_link(path, &kept).is_ok()) {
             match root.rename(path, &kept) {
@@ -221,14 +236,14 @@ impl Steps<'_> {
 
     /// Removes a file that is `kept`.
     fn remove(self, path: &Path, kept: &str, to: u32) -> Result<(), Fault> {
-        self.root.rename(path, self.aside(to)).map_err(|e| refused(e, path))?;
+        self.root.rename(path, self.journal.aside(to)).map_err(|e| refused(e, path))?;
         Ok(self.finish_removal(path, kept, to)?)
     }
 
     /// Removes what was put aside for that, if it is `kept`. It goes back if it is something else, which came there
     /// meanwhile.
     fn finish_removal(self, path: &Path, kept: &str, to: u32) -> Result<(), FsError> {
-        let aside = self.aside(to);
+        let aside = self.journal.aside(to);
         if self.root.stat(&aside)?.is_none() {
             return Ok(());
         }
@@ -239,11 +254,6 @@ impl Steps<'_> {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => self.root.rename(&aside, self.free_place(to)?),
         }
-    }
-
-    /// Where a step puts what it is about to remove, or to look at.
-    fn aside(self, to: u32) -> String {
-        format!("{}.gone", self.journal.kept(to))
     }
 
     /// Moves what a step found in a place of its own to the trash, if it is not there yet.

@@ -40,6 +40,7 @@ pub(super) fn guard(
     given: Given<'_>,
     gone: usize,
     removed: usize,
+    actions: &BTreeMap<EntryIndex, Action>,
     displaced: &BTreeMap<String, Stat>,
 ) -> Option<Fault> {
     let Given { baseline, was_installed, policy, .. } = given;
@@ -50,8 +51,13 @@ pub(super) fn guard(
         );
         return Some(Fault::new(FaultKind::MassRemoval, what, hint));
     }
-    if was_installed && displaced.len() as u64 > policy.max_removed_files {
-        let what = format!("the new release takes the place of {} files of yours", displaced.len());
+    let path = |entry: &EntryIndex| given.manifest.entries.get(*entry)?.path.as_ref();
+    let may_stay = actions.iter().filter(|(_, action)| matches!(action, Action::Compare(_)));
+    let may_stay = may_stay.filter_map(|(entry, _)| path(entry));
+    let may_stay = may_stay.filter(|path| displaced.contains_key(path.as_str())).count();
+    let lost = displaced.len() - may_stay;
+    if was_installed && lost as u64 > policy.max_removed_files {
+        let what = format!("the new release takes the place of {lost} files of yours");
         return Some(Fault::new(FaultKind::MassRemoval, what, hint));
     }
     let installed = &baseline?.files;

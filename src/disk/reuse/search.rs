@@ -220,13 +220,15 @@ impl<'a> Search<'a> {
         let is_mixed = |piece: &usize| self.manifest.only_file_of(*piece).is_none();
         let mixed: Vec<usize> = self.lacking.iter().filter(is_mixed).collect();
         let likely = mixed.iter().filter_map(|&piece| Some((piece, self.ways(piece)?.likely)));
-        self.try_all(likely.collect())?;
+        let likely: BTreeMap<usize, Recipe> = likely.collect();
+        self.try_all(likely.clone().into_iter().collect())?;
         let mut others = Vec::new();
         for piece in mixed {
             if self.lacking.contains(piece)
                 && let Some(ways) = self.ways(piece)
             {
-                let affordable = ways.all().take_while(|way| self.can_pay(piece, way.len()));
+                let untried = ways.all().filter(|way| likely.get(&piece) != Some(way));
+                let affordable = untried.take_while(|way| self.can_pay(piece, way.len()));
                 others.extend(affordable.map(|way| (piece, way)));
             }
         }

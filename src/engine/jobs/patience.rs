@@ -13,7 +13,8 @@ const GARBAGE: u64 = 128 << 20;
 /// In so many parts of the time after which a fetch is given up, other peers are tried: short enough for a
 /// second choice, and long enough for somebody busy to give something.
 const TRIES: u32 = 3;
-/// When those who are away are asked again if nobody is there at all. Transmission refuses whoever comes from an address
+/// When those who are away are asked again if nobody is there at all, and nobody on the way; twice as long the next
+/// time, and so on. Transmission refuses whoever comes from an address
 /// from which another connection has not said yet what it wants, for up to 30 s, and so may a server that is just
 /// starting.
 const ASK_AGAIN: Duration = Duration::from_secs(8);
@@ -32,6 +33,8 @@ pub(super) struct Company {
     /// Whom we do without since the last change.
     left_out: BTreeSet<SocketAddr>,
     changed: Option<Instant>,
+    /// How often everybody was away.
+    in_vain: u32,
     /// What had come when those who were away were asked again.
     came_before: Option<Came>,
 }
@@ -39,7 +42,7 @@ pub(super) struct Company {
 impl Company {
     pub fn of(named: Vec<SocketAddr>) -> Self {
         let (met, left_out) = (BTreeSet::new(), BTreeSet::new());
-        Self { named, met, left_out, changed: None, came_before: None }
+        Self { named, met, left_out, changed: None, in_vain: 0, came_before: None }
     }
 
     /// The peers to go on with; `None` while there is no reason to change them. `connected`: who is, and
@@ -51,11 +54,12 @@ impl Company {
     ) -> Option<Vec<SocketAddr>> {
         let quiet_since = self.changed.map_or(patience.since, |time| time.max(patience.since));
         let (quiet, enough) = (quiet_since.elapsed(), patience.limit / TRIES);
-        if quiet < enough.min(ASK_AGAIN) {
+        let soon = ASK_AGAIN.saturating_mul(1 << self.in_vain.min(16));
+        if quiet < enough.min(soon) {
             return None;
         }
         let connected = connected();
-        if quiet < enough && !connected.is_empty() {
+        if quiet < enough && (!connected.is_empty() || patience.is_trying) {
             return None;
         }
         self.met.extend(connected.keys());
@@ -65,11 +69,15 @@ impl Company {
             std::mem::take(&mut self.left_out)
         };
         next.extend(self.away_again(&connected, patience.came));
-        let is_stuck = connected.len() == 1 && connected.values().all(|gave| *gave);
+        // Who only has others before us gives something again.
+        let is_stuck = connected.len() == 1
+            && connected.values().all(|gave| *gave)
+            && patience.since.elapsed() >= enough * 2;
         if next.is_empty() || (next.iter().eq(connected.keys()) && !is_stuck) {
             return None;
         }
         self.left_out = self.met.difference(&next).copied().collect();
+        self.in_vain = if connected.is_empty() { self.in_vain + 1 } else { 0 };
         Some(next.into_iter().collect())
     }
 
@@ -133,6 +141,8 @@ pub(super) struct Patience {
     expected: u64,
     came: Came,
     since: Instant,
+    /// Whether somebody is about to be connected.
+    is_trying: bool,
 }
 
 /// What came from peers.
@@ -168,7 +178,8 @@ impl Came {
 
 impl Patience {
     pub fn new(limit: Duration, expected: u64) -> Self {
-        Self { limit, expected, came: Came::default(), since: Instant::now() }
+        let since = Instant::now();
+        Self { limit, expected, came: Came::default(), since, is_trying: false }
     }
 
     pub fn look(&mut self, standing: &Standing, release: &Release) -> Result<(), Fault> {
@@ -177,6 +188,7 @@ impl Patience {
             self.since = Instant::now();
         }
         self.came = came;
+        self.is_trying = standing.connecting > 0;
         // Bytes that keep coming and are never right are no progress.
         let garbage = came.fetched_bytes.saturating_sub(came.verified_bytes);
         let is_too_much = garbage > self.expected.saturating_mul(2) + GARBAGE;
@@ -254,6 +266,13 @@ mod tests {
         assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), None);
         patience.since = quiet_for(ASK_AGAIN);
         assert_eq!(company.whom_to_ask(&patience, here), None);
+        patience.is_trying = true;
+        assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), None);
+        patience.is_trying = false;
+        assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), Some(vec![named]));
+        // Less and less often.
+        assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), None);
+        patience.since = quiet_for(ASK_AGAIN * 2);
         assert_eq!(company.whom_to_ask(&patience, BTreeMap::new), Some(vec![named]));
     }
 
@@ -266,6 +285,8 @@ mod tests {
             let mut company = Company::of(Vec::new());
             // One that gave may be there no more, though nobody said so.
             let alone = || BTreeMap::from([(peers[0], gave)]);
+            assert_eq!(company.whom_to_ask(&patience, alone), None);
+            patience.since = Instant::now().checked_sub(Duration::from_secs(6)).unwrap();
             let anew = gave.then(|| vec![peers[0]]);
             assert_eq!(company.whom_to_ask(&patience, alone), anew);
             company = Company::of(Vec::new());

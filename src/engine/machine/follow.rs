@@ -1,6 +1,7 @@
 //! What follows a job: the next one of its errand, or the end of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Effect, Effects, Machine, Now, Prepared, Running, State, Waiting};
 use crate::engine::backoff;
@@ -405,7 +406,9 @@ impl Machine {
         let goal = goal.filter(|_| !hides).or((!self.recovered).then_some(Goal::Recover));
         let wait = backoff::delay(&fault, self.facts.failures.max(1), now.dice);
         if let (Some(wait), Some(goal)) = (wait, goal) {
+            let soonest = now.time + Duration::from_secs(fault.retry_after.unwrap_or(0));
             let before = self.waiting.as_ref().filter(|_| is_asked_for).map(|it| it.until);
+            let before = before.filter(|before| *before > soonest);
             let until = now.time + wait;
             let until = before.map_or(until, |before| before.min(until));
             self.waiting = Some(Waiting { fault: fault.clone(), until, goal, at_origin });

@@ -25,7 +25,8 @@ use crate::net::rest::Rest;
 /// anything, and say every two minutes that they are still there (BEP 3).
 const SILENCE: Duration = Duration::from_secs(150);
 
-/// How long a port may be in use by a session that is about to end, and how often it is tried meanwhile.
+/// How long a port may be in use by a session that is about to end, and how often it is tried meanwhile. A fetch that is
+/// under way keeps its session, and the port, for longer.
 const HANDOVER: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(100);
 

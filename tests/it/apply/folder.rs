@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -49,6 +50,9 @@ const OLD: &[(&str, &[u8])] = &[
     ("stays/put.pak", b"the same in both"),
 ];
 
+/// One that nobody may write.
+pub const READ_ONLY: &str = "grows.pak";
+
 const NEW: &[(&str, &[u8])] = &[
     ("becomes-dir/now.pak", b"new, in a folder that was a file"),
     ("becomes-file", b"new file that was a folder"),
@@ -93,6 +97,8 @@ impl Folder {
         };
         baseline::save(&folder.root, layout::BASELINE, &installed).unwrap();
         folder.write("edited.cfg", b"edited by the user");
+        let read_only = fs::Permissions::from_mode(0o444);
+        fs::set_permissions(folder.path().join(READ_ONLY), read_only).unwrap();
         folder
     }
 
@@ -237,6 +243,13 @@ impl Folder {
         let end = apply(&self.root, journal, Some(&next), &cancel, &stop).unwrap();
         let all = cut >= journal.steps.len();
         assert_eq!(end, if all { Applied::Finished } else { Applied::Interrupted });
+    }
+
+    /// Takes the new content of a file away.
+    pub fn lose_staged(&self, path: &str) {
+        let (entry, ..) = self.new.files().find(|(_, name, _)| name.as_str() == path).unwrap();
+        let staged = self.path().join(layout::staging(self.new.info_hash));
+        fs::remove_file(staged.join(format!("shelf-0/{entry}"))).unwrap();
     }
 
     /// Damages what is staged. What lies there by another name as well stays whole under that one.

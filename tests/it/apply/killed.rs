@@ -11,7 +11,7 @@ use modsync::disk::fs::faults::{Failure, Faults};
 use modsync::disk::layout;
 use modsync::disk::verify::Cancel;
 
-use super::folder::{Files, Folder, expected, mine, release};
+use super::folder::{Files, Folder, READ_ONLY, expected, mine, release};
 
 #[test]
 fn an_update_killed_at_any_change_and_again_in_its_recovery_ends_all_new_or_all_old() {
@@ -39,6 +39,28 @@ fn an_update_whose_new_content_was_lost_when_it_was_killed_is_put_back_however_t
         let ends = update_killed_everywhere(true, &again);
         assert!(ends.old > 40 && ends.new > 3, "{failure:?}: {ends:?}");
     }
+}
+
+#[test]
+fn a_file_that_was_away_for_a_moment_when_it_was_killed_comes_back_if_the_new_one_is_lost() {
+    let mut was_away = 0;
+    for at in 1.. {
+        let folder = Folder::with_old_release();
+        let before = folder.files();
+        let (journal, next) = (folder.update(true), folder.next());
+        let faults = Faults::at(at, Failure::Death).on_a_plain_disk();
+        let dying = failing(folder.path(), &faults);
+        if apply(&dying, &journal, Some(&next), &Cancel::default(), &|_| {}).is_ok() {
+            break;
+        }
+        if !folder.files().contains_key(READ_ONLY) {
+            was_away += 1;
+            folder.lose_staged(READ_ONLY);
+            recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
+            assert_eq!(folder.files(), before, "killed at {at}");
+        }
+    }
+    assert!(was_away > 0);
 }
 
 #[test]
@@ -101,9 +123,10 @@ impl Default for Again {
 }
 
 impl Again {
-    /// Whether each file is there all the time: what is put back is gone for a moment.
-    fn leaves_no_gap(&self) -> bool {
-        !self.is_plain && self.meanwhile.is_none()
+    /// Whether a file is there all the time: what is put back is gone for a moment, and so is what is read-only where
+    /// names are not exchanged.
+    fn leaves_no_gap(&self, path: &str) -> bool {
+        self.meanwhile.is_none() && !(self.is_plain && path == READ_ONLY)
     }
 
     fn on_disk(&self, faults: Faults) -> Faults {
@@ -147,8 +170,8 @@ fn killed_everywhere(
         let context = format!("killed at {at}");
         each_is_of_one(&folder.files(), &before, after, &context);
         folder.holds_in_trash_or_place(&mine());
-        if journal.links && again.leaves_no_gap() {
-            none_is_missing(&folder.files(), &before, after, &context);
+        if journal.links {
+            none_is_missing(&folder.files(), &before, after, again, &context);
         }
         if let Some(meanwhile) = again.meanwhile {
             meanwhile(&folder);
@@ -161,8 +184,8 @@ fn killed_everywhere(
             let _ = recover(&failing, &Cancel::default(), &|_| {});
             each_is_of_one(&folder.files(), &before, after, &context);
             folder.holds_in_trash_or_place(&mine());
-            if journal.links && again.leaves_no_gap() {
-                none_is_missing(&folder.files(), &before, after, &context);
+            if journal.links {
+                none_is_missing(&folder.files(), &before, after, again, &context);
             }
             recover(&folder.root, &Cancel::default(), &|_| {}).unwrap();
             let now = folder.files();
@@ -199,11 +222,12 @@ fn each_is_of_one(now: &Files, before: &Files, after: &Files, context: &str) {
     }
 }
 
-/// What was there before and will be there afterwards is there. Where files have no second names, or names
-/// are not exchanged, there is a moment between the old and the new one.
+/// What was there before and will be there afterwards is there. Where files have no second names there is a moment
+/// between the old and the new one.
 #[track_caller]
-fn none_is_missing(now: &Files, before: &Files, after: &Files, context: &str) {
-    for path in before.keys().filter(|path| after.contains_key(*path)) {
+fn none_is_missing(now: &Files, before: &Files, after: &Files, again: &Again, context: &str) {
+    let stays = |path: &&String| after.contains_key(*path) && again.leaves_no_gap(path);
+    for path in before.keys().filter(stays) {
         assert!(now.contains_key(path), "{context}: `{path}` is gone");
     }
 }
