@@ -11,7 +11,7 @@ use memory_stats::memory_stats;
 
 use crate::heap;
 
-/// Bytes. A fetch needs a fifth of it at most.
+/// Bytes. A fetch holds 16 MiB of what comes, or three pieces, which may have 64 MiB each.
 const MOST: u64 = 512 << 20;
 /// How often it is looked at; a quick line brings some hundred megabytes meanwhile.
 const LOOK: Duration = Duration::from_secs(2);

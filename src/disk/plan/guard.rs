@@ -10,8 +10,8 @@ use crate::model::path::with_ancestors;
 
 /// Pack files that were edited or never were ours, and what stands where the release has something else.
 ///
-/// A file of which only a neighbour is known to be wrong most likely stays. It is named where it matters most: if we
-/// know that somebody changed it, or if the user wants it spared.
+/// A file of which only a neighbour is known to be wrong most likely stays. It is named where it matters most: if it no
+/// longer looks as we installed it, or if the user wants it spared.
 pub(super) fn displaced(
     given: Given<'_>,
     actions: &BTreeMap<EntryIndex, Action>,

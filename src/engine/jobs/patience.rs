@@ -14,9 +14,8 @@ const GARBAGE: u64 = 128 << 20;
 /// second choice, and long enough for somebody busy to give something.
 const TRIES: u32 = 3;
 /// When those who are away are asked again if nobody is there at all, and nobody on the way; twice as long the next
-/// time, and so on. Transmission refuses whoever comes from an address
-/// from which another connection has not said yet what it wants, for up to 30 s, and so may a server that is just
-/// starting.
+/// time, and so on. Transmission refuses whoever comes from an address from which another connection has not said yet
+/// what it wants, for up to 30 s, and so may a server that is just starting.
 const ASK_AGAIN: Duration = Duration::from_secs(8);
 
 /// Whom to ask when nothing comes: those who are away, or others than those who keep what was asked of them.
