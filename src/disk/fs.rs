@@ -12,6 +12,7 @@ mod platform;
 
 mod durable;
 mod error;
+mod paged;
 mod points;
 mod stat;
 mod straight;
@@ -37,6 +38,7 @@ use crate::model::path::{OWN_FOLDER, RelPath};
 
 pub use error::{FsError, hint};
 use error::{OtherDisk, is_absent};
+pub use paged::Paged;
 pub use platform::read_exact_at;
 pub use stat::{Kind, Stat};
 use straight::Straight;

@@ -134,6 +134,14 @@ impl Manifest {
         files.next().filter(|_| files.next().is_none())
     }
 
+    /// Where a piece begins in the file that has most of it, in bytes; below zero, which wraps, where it begins before
+    /// that file.
+    pub fn place_of(&self, piece: usize) -> u64 {
+        let files = self.spans(piece).filter(|span| !self.is_padding(span.entry));
+        let most = files.max_by_key(|span| span.length).and_then(|s| self.entries.get(s.entry));
+        most.map_or(0, |entry| self.piece_range(piece).start.wrapping_sub(entry.offset))
+    }
+
     /// The pieces that hold bytes of an entry; none for an empty one.
     pub fn pieces_of(&self, entry: EntryIndex) -> Range<usize> {
         let Some(e) = self.entries.get(entry).filter(|e| e.length > 0) else {
@@ -200,7 +208,7 @@ impl PieceSet {
         self.count() == self.len
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
         (0..self.len).filter(|&piece| self.contains(piece))
     }
 
@@ -321,6 +329,17 @@ pub(crate) mod tests {
         assert_eq!(m.pieces_of(1), 0..0);
         assert_eq!(m.pieces_of(3), 1..3);
         assert_eq!(m.piece_size(2), 5);
+    }
+
+    #[test]
+    fn a_piece_has_its_place_in_the_file_that_has_most_of_it() {
+        let mut m = manifest(10, &[4, 0, 9, 12]);
+        assert_eq!(
+            [0, 1, 2].map(|piece| m.place_of(piece)),
+            [4_u64.wrapping_neg(), u64::MAX - 2, 7]
+        );
+        m.entries[3].path = None;
+        assert_eq!([0, 1, 2].map(|piece| m.place_of(piece)), [4_u64.wrapping_neg(), 6, 0]);
     }
 
     #[test]

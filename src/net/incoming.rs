@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::disk::fs::Paged;
+
 /// Bytes of all pieces together, and of the largest that may be here.
 const ROOM: usize = 16 << 20;
 /// So many pieces may be here though they take more: one that comes, one that waits and one that is written.
@@ -25,9 +27,9 @@ pub(super) struct Incoming {
 #[derive(Debug, Default)]
 struct State {
     /// `None`: for this one there was no room when it began.
-    pieces: BTreeMap<usize, Option<Arc<Vec<u8>>>>,
+    pieces: BTreeMap<usize, Option<Arc<Paged>>>,
     /// Of pieces that are gone: memory that was touched is quicker than new.
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Paged>,
     used: usize,
     /// Pieces that somebody writes.
     handed_over: usize,
@@ -37,7 +39,7 @@ struct State {
 /// A piece of which all blocks have come.
 pub(super) enum Came {
     /// It is to be written, and then to be [let go](Incoming::let_go).
-    Whole(Arc<Vec<u8>>),
+    Whole(Arc<Paged>),
     /// It was written as it came.
     Written,
     /// Nothing is taken any more.
@@ -50,9 +52,16 @@ impl Incoming {
         Self { has_gaps, ..Self::default() }
     }
 
-    /// Takes a block at an offset of a piece of this size; `false` when the piece has no room here. Waits for room
-    /// while pieces are written. Once it is closed, blocks are dropped.
-    pub fn write(&self, piece: usize, size: usize, offset: usize, block: &[u8]) -> bool {
+    /// Takes a block at an offset of a piece of this size, which is to go to a `place` in a file; `false` when the piece
+    /// has no room here. Waits for room while pieces are written. Once it is closed, blocks are dropped.
+    pub fn write(
+        &self,
+        piece: usize,
+        size: usize,
+        place: impl FnOnce() -> u64,
+        offset: usize,
+        block: &[u8],
+    ) -> bool {
         let mut state = self.lock();
         while !state.is_closed && state.is_full_for(piece, size) && state.handed_over > 0 {
             state = self.let_go.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +69,7 @@ impl Incoming {
         if state.is_closed {
             return true;
         }
-        let Some(bytes) = state.place(piece, size, self.has_gaps) else { return false };
+        let Some(bytes) = state.room_for(piece, size, place, self.has_gaps) else { return false };
         // What is being written is right, and needs no block again.
         let Some(bytes) = Arc::get_mut(bytes) else { return true };
         let Some(room) = bytes.get_mut(offset..offset + block.len()) else { return false };
@@ -95,7 +104,7 @@ impl Incoming {
     }
 
     /// Lets go of a piece that was handed over.
-    pub fn let_go(&self, piece: usize, handed_over: Arc<Vec<u8>>) {
+    pub fn let_go(&self, piece: usize, handed_over: Arc<Paged>) {
         drop(handed_over);
         let mut state = self.lock();
         state.handed_over -= 1;
@@ -134,15 +143,21 @@ impl State {
         is_new && self.used + size > ROOM && (size > ROOM || held() >= PIECES)
     }
 
-    fn place(&mut self, piece: usize, size: usize, has_gaps: bool) -> Option<&mut Arc<Vec<u8>>> {
+    fn room_for(
+        &mut self,
+        piece: usize,
+        size: usize,
+        place: impl FnOnce() -> u64,
+        has_gaps: bool,
+    ) -> Option<&mut Arc<Paged>> {
         if !self.pieces.contains_key(&piece) {
             let has_room = !self.is_full_for(piece, size);
             let bytes = has_room.then(|| {
-                let mut bytes = self.spare.pop().unwrap_or_default();
+                let spare = self.spare.pop().unwrap_or_default();
+                let mut bytes = Paged::bound_for(place(), size, spare);
                 if has_gaps {
-                    bytes.clear();
+                    bytes.fill(0);
                 }
-                bytes.resize(size, 0);
                 Arc::new(bytes)
             });
             self.used += bytes.as_ref().map_or(0, |bytes| bytes.len());
@@ -163,7 +178,7 @@ mod tests {
 
     /// Writes all of a piece; whether it is here.
     fn takes(incoming: &Incoming, piece: usize, size: usize) -> bool {
-        incoming.write(piece, size, 0, &vec![1; size])
+        incoming.write(piece, size, || 0, 0, &vec![1; size])
     }
 
     #[test]
@@ -209,7 +224,7 @@ mod tests {
         assert!(takes(&incoming, 0, 9));
         let Came::Whole(bytes) = incoming.hand_over(0) else { panic!("it is here") };
         incoming.let_go(0, bytes);
-        assert!(incoming.write(1, 9, 0, &[2; 4]));
+        assert!(incoming.write(1, 9, || 0, 0, &[2; 4]));
         let mut piece = [7; 9];
         assert!(incoming.read(1, 0, &mut piece));
         assert_eq!(piece, [2, 2, 2, 2, 0, 0, 0, 0, 0]);

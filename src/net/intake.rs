@@ -5,6 +5,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -15,7 +16,7 @@ use tokio::sync::Notify;
 use super::incoming::{Came, Incoming};
 use crate::disk::arrived::Arrived;
 use crate::disk::content::read_stream;
-use crate::disk::fs::FsError;
+use crate::disk::fs::{FsError, Paged};
 use crate::disk::staging::Staging;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, Manifest, Span};
@@ -55,7 +56,7 @@ pub(super) struct Intake {
 }
 
 /// A piece with its number.
-type Whole = (usize, Arc<Vec<u8>>);
+type Whole = (usize, Arc<Paged>);
 
 impl Intake {
     pub fn start(
@@ -66,7 +67,8 @@ impl Intake {
     ) -> io::Result<Self> {
         // librqbit gives nothing of padding.
         let incoming = Incoming::new(manifest.has_padding());
-        let way = Way { manifest, staging, incoming, arrived, failure, came: Notify::new() };
+        let (awaited, came) = (AtomicUsize::new(usize::MAX), Notify::new());
+        let way = Way { manifest, staging, incoming, arrived, failure, awaited, came };
         let way = Arc::new(way);
         let (whole, to_write) = mpsc::channel();
         let writing = Arc::clone(&way);
@@ -87,7 +89,8 @@ impl Intake {
     /// Takes a part of a piece, at its place in the stream of all entries.
     pub fn write(&self, piece: usize, at: u64, buf: &[u8]) -> anyhow::Result<()> {
         let size = usize::try_from(self.way.manifest.piece_size(piece))?;
-        if self.way.incoming.write(piece, size, self.way.in_piece(at), buf) {
+        let place = || self.way.manifest.place_of(piece);
+        if self.way.incoming.write(piece, size, place, self.way.in_piece(at), buf) {
             return Ok(());
         }
         self.way.write(at, buf)
@@ -99,17 +102,19 @@ impl Intake {
             (Came::Whole(bytes), Some(whole)) => whole.send((piece, bytes))?,
             (Came::Written, _) => {
                 self.way.arrived.note(piece);
-                self.way.came.notify_one();
+                self.way.tell(piece);
             }
             (Came::Whole(_), None) | (Came::TooLate, _) => {}
         }
         Ok(())
     }
 
-    /// Waits for a piece to be in staging. One who waits is told, and of one piece at least that came since it last
-    /// was.
-    pub async fn came(&self) {
-        self.way.came.notified().await;
+    /// Waits for a piece to be in staging. One alone may wait, and for one piece: who waits later takes its place.
+    pub async fn came(&self, piece: usize) {
+        self.way.awaited.store(piece, Ordering::SeqCst);
+        while !self.way.arrived.has(piece) {
+            self.way.came.notified().await;
+        }
     }
 
     /// Waits until all that is right and whole is written.
@@ -140,16 +145,25 @@ struct Way {
     incoming: Incoming,
     arrived: Arc<Arrived>,
     failure: Arc<Failure>,
-    /// A piece is in staging.
+    /// The piece that was last waited for.
+    awaited: AtomicUsize,
+    /// It was written, or could not be.
     came: Notify,
 }
 
 impl Way {
     fn write_all(&self, pieces: Receiver<Whole>) {
         for (piece, bytes) in pieces {
-            // Who waits for the piece asks for the failure.
+            // Who waits for the piece asks for the failure now and then.
             let _ = self.failure.guard(|| self.store(piece, &bytes));
             self.incoming.let_go(piece, bytes);
+            self.tell(piece);
+        }
+    }
+
+    /// Wakes who waits for this piece; to wake somebody for each one would cost time that nobody needs.
+    fn tell(&self, piece: usize) {
+        if self.awaited.load(Ordering::SeqCst) == piece {
             self.came.notify_one();
         }
     }
@@ -198,4 +212,43 @@ fn odd_padding() -> Fault {
         "the torrent counts bytes of padding that are not zero (BEP 47)",
         "Ask the pack's admin to make the torrent anew.",
     )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::disk::fs::Root;
+    use crate::model::manifest::tests::manifest;
+
+    #[tokio::test]
+    async fn who_waits_for_a_piece_is_woken_when_it_is_in_staging() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        let manifest = Arc::new(manifest(4, &[3, 9]));
+        let staging = Staging::create(root, Arc::clone(&manifest)).unwrap();
+        let (arrived, failure) = (Arc::default(), Arc::default());
+        let intake = Intake::start(manifest, staging, arrived, failure).unwrap();
+        let complete = |piece: usize| {
+            intake.write(piece, 4 * piece as u64, &[7; 4])?;
+            intake.complete(piece)
+        };
+        let completes = async {
+            tokio::task::yield_now().await;
+            [0, 2, 1].into_iter().for_each(|piece| complete(piece).unwrap());
+        };
+        let waits = async {
+            intake.came(1).await;
+            intake.came(2).await;
+        };
+        let (came, ()) = tokio::join!(timeout(Duration::from_secs(9), waits), completes);
+        assert_eq!(came, Ok(()));
+        let mut read = [0; 4];
+        intake.read(1, 4, &mut read).unwrap();
+        assert_eq!(read, [7; 4]);
+    }
 }

@@ -60,10 +60,10 @@ impl PackStorage {
         self.failure.get()
     }
 
-    /// Waits for a piece to be in staging, for ever where none is to come.
-    pub async fn piece_came(&self) {
+    /// Waits for a piece to be in staging, for ever where none is to come. One alone may wait.
+    pub async fn piece_came(&self, piece: usize) {
         match &self.staged {
-            Some((_, intake)) => intake.came().await,
+            Some((_, intake)) => intake.came(piece).await,
             None => std::future::pending().await,
         }
     }

@@ -25,7 +25,7 @@ pub fn run(options: Options) {
     let mut worlds = Vec::new();
     for shape in shapes.into_iter().take(if short { 1 } else { 3 }) {
         let world = World::new();
-        let results = of_shape(shape, &world, &clients, if short { 1 } else { 3 });
+        let results = of_shape(shape, &world, &clients, if short { 1 } else { 5 });
         empty(&world.at(""));
         worlds.push(world);
         for (name, result) in results {

@@ -317,7 +317,7 @@ pub(super) fn open_direct(file: &File) -> Option<File> {
 
     use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, statx};
 
-    use super::straight::PAGE;
+    use super::paged::PAGE;
     let stat = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
     let (memory, place) = (stat.stx_dio_mem_align, stat.stx_dio_offset_align);
     let takes_pages = [memory, place].iter().all(|&to| to > 0 && PAGE.is_multiple_of(to as usize));

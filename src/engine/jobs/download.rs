@@ -1,6 +1,7 @@
 //! [`Download`]: pieces from the peers of a torrent into staging.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
 use std::iter::Peekable;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -132,7 +133,8 @@ impl<'a> Download<'a> {
         let mut joined = swarm.add(turn, self.torrent(asked, storage, self.known.clone())).await?;
         let mut patience = Patience::new(limit, plan.download_bytes);
         let mut company = Company::of(self.known.clone());
-        let mut awaited = asked.iter().peekable();
+        // From the last one on: most come in their order, and few need to be waited for.
+        let mut awaited = asked.iter().rev().peekable();
         let before = *sum;
         let mut earlier = before;
         let mut flood = Flood::watch();
@@ -185,7 +187,10 @@ impl<'a> Download<'a> {
         let is_here = |piece: &usize| self.planned.arrived.has(*piece);
         let all = async {
             loop {
-                storage.piece_came().await;
+                match awaited.peek() {
+                    Some(&piece) => storage.piece_came(piece).await,
+                    None => pending().await,
+                }
                 while awaited.next_if(is_here).is_some() {}
                 if awaited.peek().is_none() {
                     return;
