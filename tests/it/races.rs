@@ -243,10 +243,12 @@ struct Watch(OwnedFd);
 
 impl Watch {
     fn over(folder: &Path) -> Self {
+        // That something is closed tells nothing: until it runs, a program that another test starts has open whatever was
+        // open here when it was started.
+        let events = inotify::WatchFlags::ALL_EVENTS - inotify::WatchFlags::CLOSE;
         let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
         let all = walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap);
         for entry in all.filter(|entry| entry.file_type().is_dir()).collect::<Vec<_>>() {
-            let events = inotify::WatchFlags::ALL_EVENTS;
             inotify::add_watch(&watch, entry.path(), events).unwrap();
         }
         Self(watch)
