@@ -6,6 +6,7 @@
 //! what was right no longer counts when another fetch begins: nobody knows whether the disk took it.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::fs::Stat;
@@ -33,7 +34,7 @@ enum Looks {
     Touched,
 }
 
-/// How a file in staging looked before and after a part of a piece was written into it.
+/// How a file in staging looked before and after parts of pieces were written into it.
 #[derive(Debug, Clone, Copy)]
 pub struct Written {
     pub entry: EntryIndex,
@@ -48,8 +49,8 @@ impl Arrived {
         self.lock().pieces.insert(piece);
     }
 
-    /// A piece whose bytes were right was written.
-    pub fn note_right(&self, piece: usize, written: &[Written]) {
+    /// Pieces whose bytes were right were written.
+    pub fn note_right(&self, pieces: Range<usize>, written: &[Written]) {
         let mut state = self.lock();
         for &Written { entry, before, after } in written {
             if state.looks.len() <= entry {
@@ -63,8 +64,8 @@ impl Arrived {
             });
             *looks = if is_as_left { Looks::As(after) } else { Looks::Touched };
         }
-        state.pieces.insert(piece);
-        state.right.insert(piece);
+        state.pieces.extend(pieces.clone());
+        state.right.extend(pieces);
     }
 
     /// Has all that came so far read again.

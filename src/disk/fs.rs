@@ -12,8 +12,10 @@ mod platform;
 
 mod durable;
 mod error;
+mod gathered;
 mod paged;
 mod points;
+pub(super) mod slices;
 mod stat;
 mod straight;
 mod walk;

@@ -12,16 +12,13 @@ use std::sync::Arc;
 
 use super::arrived::Written;
 use super::content::Pool;
-use super::fs::{FsError, Kind, Root, Stat, read_exact_at};
+use super::fs::{FsError, Kind, Root, Stat, read_exact_at, slices};
 use super::layout;
 use super::numbered::{Numbered, number_of};
 use super::pace::Pace;
 use super::parts::in_parts;
 use super::verify::Content;
 use crate::model::manifest::{EntryIndex, Manifest};
-
-/// Bytes; what is smaller is left to the system, which writes much of it together.
-const SMALL: usize = 64 << 10;
 
 /// Files that lie on one shelf, which is a folder. ext4 looks at all names of a block to find one: *measured*, 100,000 files
 /// come and go a twentieth quicker than on shelves of 200, and on shelves of 32 no quicker than on these. What lies where
@@ -75,7 +72,7 @@ impl Staging {
             buf.fill(0);
             return Ok(());
         }
-        if self.is_whole(entry, buf) {
+        if self.is_whole(entry, buf.len()) {
             return read_exact_at(&self.find(entry)?, buf, offset);
         }
         read_exact_at(&*self.pool.get(entry, || self.find(entry))?, buf, offset)
@@ -85,32 +82,30 @@ impl Staging {
         if self.manifest.is_padding(entry) {
             return Ok(());
         }
-        let file = self.open_to_write(entry, buf)?;
+        let file = self.open_to_write(entry, buf.len())?;
         self.place.write_at(&file, buf, offset)?;
-        if !self.is_whole(entry, buf) {
+        if !self.is_whole(entry, buf.len()) {
             Root::begin_sync(&file, offset, buf.len());
         }
         Ok(())
     }
 
-    /// The same with what is right, and need not be kept in memory to be read again. Nothing is written of padding.
+    /// Writes parts that follow each other, are right, and need not be kept in memory to be read again. Nothing is written
+    /// of padding.
     pub fn write_right(
         &self,
         entry: EntryIndex,
         offset: u64,
-        buf: &[u8],
+        parts: &[&[u8]],
     ) -> io::Result<Option<Written>> {
         if self.manifest.is_padding(entry) {
             return Ok(None);
         }
-        let file = self.open_to_write(entry, buf)?;
-        let stays = !self.is_whole(entry, buf);
+        let size = slices::size_of(parts);
+        let file = self.open_to_write(entry, size)?;
+        let stays = !self.is_whole(entry, size);
         let before = stays.then(|| Stat::of_file(&file)).transpose()?;
-        if buf.len() < SMALL {
-            self.place.write_at(&file, buf, offset)?;
-        } else {
-            self.place.write_straight(&file, buf, offset)?;
-        }
+        self.place.write_straight(&file, parts, offset)?;
         Ok(Some(Written { entry, before, after: Stat::of_file(&file)? }))
     }
 
@@ -214,9 +209,9 @@ impl Staging {
         Ok(found.concat().into_iter().collect())
     }
 
-    fn open_to_write(&self, entry: EntryIndex, buf: &[u8]) -> io::Result<Arc<File>> {
+    fn open_to_write(&self, entry: EntryIndex, size: usize) -> io::Result<Arc<File>> {
         // What is written at once is not written again.
-        if self.is_whole(entry, buf) { self.make(entry).map(Arc::new) } else { self.open(entry) }
+        if self.is_whole(entry, size) { self.make(entry).map(Arc::new) } else { self.open(entry) }
     }
 
     pub(super) fn open(&self, entry: EntryIndex) -> io::Result<Arc<File>> {
@@ -240,8 +235,9 @@ impl Staging {
         self.place.open_existing(place_of(entry)).map_err(|e| e.source)
     }
 
-    fn is_whole(&self, entry: EntryIndex, buf: &[u8]) -> bool {
-        self.manifest.entries.get(entry).is_some_and(|e| e.length == buf.len() as u64)
+    /// Whether so many bytes are all that an entry has.
+    fn is_whole(&self, entry: EntryIndex, size: usize) -> bool {
+        self.manifest.entries.get(entry).is_some_and(|e| e.length == size as u64)
     }
 
     pub(super) fn error(

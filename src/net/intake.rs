@@ -6,17 +6,17 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::anyhow;
 use tokio::sync::Notify;
 
-use super::incoming::{Came, Incoming};
+use super::incoming::Incoming;
+use super::queue::Piece;
 use crate::disk::arrived::Arrived;
 use crate::disk::content::read_stream;
-use crate::disk::fs::{FsError, Paged};
+use crate::disk::fs::FsError;
 use crate::disk::staging::Staging;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, Manifest, Span};
@@ -50,13 +50,8 @@ impl Failure {
 #[derive(Debug)]
 pub(super) struct Intake {
     way: Arc<Way>,
-    /// Whole pieces to be written. Its end is the writer's.
-    whole: Option<Sender<Whole>>,
     writer: Option<JoinHandle<()>>,
 }
-
-/// A piece with its number.
-type Whole = (usize, Arc<Paged>);
 
 impl Intake {
     pub fn start(
@@ -70,12 +65,11 @@ impl Intake {
         let (awaited, came) = (AtomicUsize::new(usize::MAX), Notify::new());
         let way = Way { manifest, staging, incoming, arrived, failure, awaited, came };
         let way = Arc::new(way);
-        let (whole, to_write) = mpsc::channel();
         let writing = Arc::clone(&way);
         let writer = std::thread::Builder::new()
             .name("intake".to_owned())
-            .spawn(move || writing.write_all(to_write))?;
-        Ok(Self { way, whole: Some(whole), writer: Some(writer) })
+            .spawn(move || writing.write_all())?;
+        Ok(Self { way, writer: Some(writer) })
     }
 
     /// Reads a part of a piece, at its place in the stream of all entries.
@@ -97,21 +91,19 @@ impl Intake {
     }
 
     /// Has a piece that is right written to where it belongs.
-    pub fn complete(&self, piece: usize) -> anyhow::Result<()> {
-        match (self.way.incoming.hand_over(piece), &self.whole) {
-            (Came::Whole(bytes), Some(whole)) => whole.send((piece, bytes))?,
-            (Came::Written, _) => {
-                self.way.arrived.note(piece);
-                self.way.tell(piece);
-            }
-            (Came::Whole(_), None) | (Came::TooLate, _) => {}
+    pub fn complete(&self, piece: usize) {
+        if !self.way.incoming.hand_over(piece) {
+            self.way.arrived.note(piece);
+            self.way.tell(piece);
+        } else if self.way.is_awaited(piece) {
+            self.way.incoming.hurry();
         }
-        Ok(())
     }
 
     /// Waits for a piece to be in staging. One alone may wait, and for one piece: who waits later takes its place.
     pub async fn came(&self, piece: usize) {
         self.way.awaited.store(piece, Ordering::SeqCst);
+        self.way.incoming.hurry();
         while !self.way.arrived.has(piece) {
             self.way.came.notified().await;
         }
@@ -131,7 +123,7 @@ impl Intake {
 /// Nothing is written once it is gone.
 impl Drop for Intake {
     fn drop(&mut self) {
-        drop(self.whole.take());
+        self.way.incoming.end();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
@@ -152,33 +144,53 @@ struct Way {
 }
 
 impl Way {
-    fn write_all(&self, pieces: Receiver<Whole>) {
-        for (piece, bytes) in pieces {
-            // Who waits for the piece asks for the failure now and then.
-            let _ = self.failure.guard(|| self.store(piece, &bytes));
-            self.incoming.let_go(piece, bytes);
-            self.tell(piece);
+    fn write_all(&self) {
+        while let Some(run) = self.incoming.take() {
+            let pieces: Vec<_> = run.iter().map(|(piece, _)| *piece).collect();
+            self.store_as_far_as_possible(&run);
+            self.incoming.let_go(run);
+            pieces.into_iter().for_each(|piece| self.tell(piece));
+        }
+    }
+
+    /// Who waits for a piece asks for the failure now and then.
+    fn store_as_far_as_possible(&self, run: &[Piece]) {
+        let stored = self.failure.guard(|| self.store(run));
+        if stored.is_err() && run.len() > 1 {
+            // What lies before the failure need not come again.
+            for piece in run.chunks(1) {
+                let _ = self.failure.guard(|| self.store(piece));
+            }
         }
     }
 
     /// Wakes who waits for this piece; to wake somebody for each one would cost time that nobody needs.
     fn tell(&self, piece: usize) {
-        if self.awaited.load(Ordering::SeqCst) == piece {
+        if self.is_awaited(piece) {
             self.came.notify_one();
         }
     }
 
-    fn store(&self, piece: usize, bytes: &[u8]) -> anyhow::Result<()> {
+    fn is_awaited(&self, piece: usize) -> bool {
+        self.awaited.load(Ordering::SeqCst) == piece
+    }
+
+    /// Writes pieces that follow each other, what goes to one file at once.
+    fn store(&self, run: &[Piece]) -> anyhow::Result<()> {
+        let cut = |piece, bytes| self.manifest.cut(self.manifest.piece_range(piece).start, bytes);
+        let cuts: Vec<_> = run.iter().flat_map(|(piece, bytes)| cut(*piece, bytes)).collect();
         let mut written = Vec::new();
-        let start = self.manifest.piece_range(piece).start;
-        for (Span { entry, offset, .. }, part) in self.manifest.cut(start, bytes) {
-            if self.manifest.is_padding(entry) && part.iter().any(|byte| *byte != 0) {
+        for cuts in cuts.chunk_by(|(span, _), (next, _)| span.entry == next.entry) {
+            let Span { entry, offset, .. } = cuts[0].0;
+            let parts: Vec<_> = cuts.iter().map(|(_, part)| *part).collect();
+            if self.manifest.is_padding(entry) && !parts.iter().all(|part| are_zeros(part)) {
                 return Err(self.failure.note(odd_padding()));
             }
-            let result = self.staging.write_right(entry, offset, part);
+            let result = self.staging.write_right(entry, offset, &parts);
             written.extend(result.map_err(|source| self.failed(entry, source))?);
         }
-        self.arrived.note_right(piece, &written);
+        let first = run[0].0;
+        self.arrived.note_right(first..first + run.len(), &written);
         Ok(())
     }
 
@@ -204,6 +216,10 @@ impl Way {
     }
 }
 
+fn are_zeros(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
 /// Nobody keeps padding, so nobody could find such a piece right again, or give it to others. (One that is written as it
 /// comes is not found right to begin with.)
 fn odd_padding() -> Fault {
@@ -214,32 +230,30 @@ fn odd_padding() -> Fault {
     )
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
+// Release builds have no faults.
+#[cfg(all(test, debug_assertions))]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 mod tests {
+    use std::path::Path;
     use std::time::Duration;
 
     use tokio::time::timeout;
 
     use super::*;
-    use crate::disk::fs::Root;
+    use crate::disk::fs::faults::{Failure, Faults};
+    use crate::disk::fs::{Paged, Root};
     use crate::model::manifest::tests::manifest;
 
     #[tokio::test]
     async fn who_waits_for_a_piece_is_woken_when_it_is_in_staging() {
         let dir = tempfile::tempdir().unwrap();
-        let root = Arc::new(Root::open(dir.path()).unwrap());
-        let manifest = Arc::new(manifest(4, &[3, 9]));
-        let staging = Staging::create(root, Arc::clone(&manifest)).unwrap();
-        let (arrived, failure) = (Arc::default(), Arc::default());
-        let intake = Intake::start(manifest, staging, arrived, failure).unwrap();
-        let complete = |piece: usize| {
-            intake.write(piece, 4 * piece as u64, &[7; 4])?;
-            intake.complete(piece)
-        };
+        let intake = intake(dir.path(), 4, &[3, 9]);
         let completes = async {
             tokio::task::yield_now().await;
-            [0, 2, 1].into_iter().for_each(|piece| complete(piece).unwrap());
+            for piece in [0, 2, 1] {
+                intake.write(piece, 4 * piece as u64, &[7; 4]).unwrap();
+                intake.complete(piece);
+            }
         };
         let waits = async {
             intake.came(1).await;
@@ -250,5 +264,87 @@ mod tests {
         let mut read = [0; 4];
         intake.read(1, 4, &mut read).unwrap();
         assert_eq!(read, [7; 4]);
+    }
+
+    #[test]
+    fn pieces_lie_where_they_belong_however_they_came() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let files = [100, 1 << 20, 3, 0, 13 << 20, 70_000, 1, 2, 9 << 20];
+        let bytes = noise(&mut random, &files);
+        for piece_length in [5, 64, 768, 4096].map(|kib| kib << 10) {
+            let dir = tempfile::tempdir().unwrap();
+            let intake = intake(dir.path(), piece_length, &files);
+            let manifest = Arc::clone(&intake.way.manifest);
+            let halves = |piece: usize| {
+                let range = manifest.piece_range(piece);
+                let part = &bytes[range.start as usize..range.end as usize];
+                let (first, second) = part.split_at(part.len() / 2);
+                [(range.start, first), (range.start + first.len() as u64, second)]
+            };
+            let mut pieces: Vec<_> = (0..manifest.pieces.len()).collect();
+            // Some do not come. More may have begun than there is room for.
+            pieces.retain(|_| random.u8(..20) > 0);
+            for begun in pieces.chunks_mut(30) {
+                for half in 0..2 {
+                    random.shuffle(begun);
+                    for &piece in &*begun {
+                        let (at, bytes) = halves(piece)[half];
+                        intake.write(piece, at, bytes).unwrap();
+                        if half == 1 {
+                            intake.complete(piece);
+                        }
+                    }
+                }
+            }
+            intake.settle();
+            assert_eq!(intake.way.failure.get(), None);
+            for piece in pieces {
+                for (at, bytes) in halves(piece) {
+                    let mut read = vec![0; bytes.len()];
+                    read_stream(&intake.way.staging, &manifest, piece, at, &mut read).unwrap();
+                    assert!(read == bytes && intake.way.arrived.has(piece), "{piece}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_goes_to_one_file_is_written_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let faults = Faults::default();
+        let intake = intake_with(dir.path(), &faults, 4, &[10, 1, 5]);
+        intake.way.store(&[0, 1, 2, 3].map(of_four)).unwrap();
+        assert_eq!(faults.writes(), 3);
+    }
+
+    #[test]
+    fn what_comes_before_a_failure_need_not_come_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let faults = Faults::at_write(2, Failure::Error(io::ErrorKind::StorageFull));
+        let intake = intake_with(dir.path(), &faults, 4, &[8, 4, 4]);
+        intake.way.store_as_far_as_possible(&[0, 1, 2, 3].map(of_four));
+        assert_eq!(intake.way.failure.get().map(|fault| fault.kind), Some(FaultKind::DiskFull));
+        assert!([0, 1].into_iter().all(|piece| intake.way.arrived.has(piece)));
+    }
+
+    fn intake(folder: &Path, piece_length: u64, files: &[u64]) -> Intake {
+        intake_with(folder, &Faults::default(), piece_length, files)
+    }
+
+    fn intake_with(folder: &Path, faults: &Faults, piece_length: u64, files: &[u64]) -> Intake {
+        let root = Arc::new(Root::open(folder).unwrap().with_faults(faults));
+        let manifest = Arc::new(manifest(piece_length, files));
+        let staging = Staging::create(root, Arc::clone(&manifest)).unwrap();
+        Intake::start(manifest, staging, Arc::default(), Arc::default()).unwrap()
+    }
+
+    fn noise(random: &mut fastrand::Rng, files: &[u64]) -> Vec<u8> {
+        let mut bytes = vec![0; files.iter().sum::<u64>() as usize];
+        random.fill(&mut bytes);
+        bytes
+    }
+
+    fn of_four(piece: usize) -> Piece {
+        (piece, Arc::new(Paged::bound_for(0, 4, Paged::default())))
     }
 }

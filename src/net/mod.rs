@@ -4,6 +4,7 @@ pub mod http;
 mod incoming;
 mod intake;
 mod one_file;
+mod queue;
 pub mod remote;
 mod rest;
 mod storage;

@@ -120,8 +120,10 @@ impl PackStorage {
         })
     }
 
-    fn complete(&self, piece: usize) -> anyhow::Result<()> {
-        self.intake_of(piece).map_or(Ok(()), |intake| intake.complete(piece))
+    fn complete(&self, piece: usize) {
+        if let Some(intake) = self.intake_of(piece) {
+            intake.complete(piece);
+        }
     }
 
     /// Where a piece is read from and written to if not from the live folder.
@@ -214,7 +216,10 @@ impl TorrentStorage for Shared {
 
     fn on_piece_completed(&self, piece: ValidPieceIndex) -> anyhow::Result<()> {
         let piece = piece.get() as usize;
-        self.storage.failure.guard(|| self.storage.complete(piece))
+        self.storage.failure.guard(|| {
+            self.storage.complete(piece);
+            Ok(())
+        })
     }
 
     /// librqbit takes it over when it has looked at it. That fails where it is to begin anew.

@@ -51,10 +51,10 @@ impl Fetch {
         let mut written = Vec::new();
         for span in self.manifest.spans(piece) {
             let (part, rest) = bytes.split_at(span.length as usize);
-            written.extend(self.staging.write_right(span.entry, span.offset, part).unwrap());
+            written.extend(self.staging.write_right(span.entry, span.offset, &[part]).unwrap());
             bytes = rest;
         }
-        self.arrived.note_right(piece, &written);
+        self.arrived.note_right(piece..piece + 1, &written);
     }
 
     /// Where the new content of an entry lies.

@@ -98,6 +98,11 @@ impl Faults {
         self.tried(Of::Changes)
     }
 
+    /// How often something was written into files, or they were synced.
+    pub fn writes(&self) -> u64 {
+        self.tried(Of::Writes)
+    }
+
     /// Whether what was to fail was tried.
     pub fn were_met(&self) -> bool {
         self.planned().is_some_and(|(of, at, _)| self.tried(of) >= at)

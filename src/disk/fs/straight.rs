@@ -13,68 +13,63 @@ use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::paged::{PAGE, Paged, begins_a_page};
+use super::paged::{PAGE, Paged};
 use super::platform::{self, write_all_at};
+use super::{gathered, slices};
 
+/// Bytes; what is smaller is left to the system, which writes much of it together.
+const SMALL: usize = 64 << 10;
 /// Bytes that are worth a wait for the disk: a disk that takes a millisecond for them is as quick as a line of a gigabit
 /// a second.
 pub(super) const WORTHWHILE: usize = 128 << 10;
-/// Bytes that are copied at once to be given to a disk.
-const BLOCK: usize = 1 << 20;
 
 #[derive(Default)]
 pub(super) struct Straight {
-    /// For what does not begin with a page of memory.
-    block: Mutex<Paged>,
+    /// For what does not lie in memory as in the file.
+    copies: Mutex<Paged>,
     /// A disk said that it takes pages, and then took none.
     is_refused: AtomicBool,
 }
 
 impl Straight {
-    /// Writes all of `bytes` at `offset`.
+    /// Writes all of `parts`, one behind the other, at `offset`.
     pub fn write(
         &self,
         file: &File,
-        bytes: &[u8],
+        parts: &[&[u8]],
         offset: u64,
         turns: impl FnOnce() -> Option<bool>,
     ) -> io::Result<()> {
-        let goes_direct = bytes.len() >= WORTHWHILE
+        let size = slices::size_of(parts);
+        if size < SMALL {
+            return slices::each(parts, offset, |bytes, at| write_all_at(file, bytes, at));
+        }
+        let goes_direct = size >= WORTHWHILE
             && !self.is_refused.load(Ordering::Relaxed)
             && turns() == Some(false);
         match goes_direct.then(|| platform::open_direct(file)).flatten() {
-            Some(direct) => {
-                let write = |pages: &[u8], at| self.write_pages(file, &direct, pages, at);
-                write_around(file, bytes, offset, write)
-            }
-            None => platform::write_through(file, bytes, offset),
+            Some(direct) => write_around(file, parts, offset, |pages, at| {
+                self.write_pages(file, &direct, pages, at)
+            }),
+            None => platform::write_through(file, parts, offset),
         }
     }
 
     /// Gives whole pages to the disk, or to the system where the disk refuses them.
-    fn write_pages(&self, file: &File, direct: &File, pages: &[u8], at: u64) -> io::Result<()> {
-        match self.write_direct(direct, pages, at) {
+    fn write_pages(&self, file: &File, direct: &File, parts: &[&[u8]], at: u64) -> io::Result<()> {
+        match self.write_direct(direct, parts, at) {
             Err(e) if is_refusal(&e) => {
                 let may_pass = e.kind() == ErrorKind::OutOfMemory;
                 self.is_refused.store(!may_pass, Ordering::Relaxed);
-                platform::write_through(file, pages, at)
+                platform::write_through(file, parts, at)
             }
             written => written,
         }
     }
 
-    fn write_direct(&self, direct: &File, pages: &[u8], mut offset: u64) -> io::Result<()> {
-        if begins_a_page(pages) {
-            return write_all_at(direct, pages, offset);
-        }
-        let mut block = self.block.lock().unwrap_or_else(PoisonError::into_inner);
-        for part in pages.chunks(BLOCK) {
-            *block = Paged::at(offset, part.len(), std::mem::take(&mut *block));
-            block.copy_from_slice(part);
-            write_all_at(direct, &block, offset)?;
-            offset += part.len() as u64;
-        }
-        Ok(())
+    fn write_direct(&self, direct: &File, parts: &[&[u8]], at: u64) -> io::Result<()> {
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        gathered::write(direct, parts, at, &mut copies)
     }
 }
 
@@ -92,26 +87,27 @@ impl fmt::Debug for Straight {
     }
 }
 
-/// Writes all of `bytes` at `offset`, whole pages by way of `pages`, and what comes before and after them as usual.
+/// Writes all of `parts` at `offset`, whole pages by way of `pages`, and what comes before and after them as usual.
 pub(super) fn write_around(
     file: &File,
-    bytes: &[u8],
+    parts: &[&[u8]],
     offset: u64,
-    pages: impl FnOnce(&[u8], u64) -> io::Result<()>,
+    pages: impl FnOnce(&[&[u8]], u64) -> io::Result<()>,
 ) -> io::Result<()> {
-    let (head, middle, tail) = cut(bytes, offset);
-    let first = offset + head.len() as u64;
-    write_all_at(file, head, offset)?;
-    pages(middle, first)?;
-    write_all_at(file, tail, first + middle.len() as u64)
+    let [head, middle, tail] = cut(parts, offset);
+    let first = offset + slices::size_of(&head) as u64;
+    slices::each(&head, offset, |bytes, at| write_all_at(file, bytes, at))?;
+    pages(&middle, first)?;
+    slices::each(&tail, first + slices::size_of(&middle) as u64, |bytes, at| {
+        write_all_at(file, bytes, at)
+    })
 }
 
 /// What comes before the first whole page, the whole pages, and what comes after them.
-fn cut(bytes: &[u8], offset: u64) -> (&[u8], &[u8], &[u8]) {
+fn cut<'a>(parts: &[&'a [u8]], offset: u64) -> [Vec<&'a [u8]>; 3] {
     let to_page = usize::try_from(offset.next_multiple_of(PAGE as u64) - offset).unwrap_or(PAGE);
-    let (head, rest) = bytes.split_at(to_page.min(bytes.len()));
-    let (pages, tail) = rest.split_at(rest.len() - rest.len() % PAGE);
-    (head, pages, tail)
+    let pages = slices::size_of(parts).saturating_sub(to_page) / PAGE * PAGE;
+    slices::split(parts, [to_page, pages, usize::MAX])
 }
 
 #[cfg(test)]
@@ -127,8 +123,8 @@ mod tests {
         let (mut random, mut expected) = (fastrand::Rng::with_seed(7), Vec::new());
         let (straight, file) = (Straight::default(), root.open_sparse("f").unwrap());
         for round in 0..200 {
-            let offset = random.usize(0..3 * BLOCK) & [!0, !(PAGE - 1)][round % 2];
-            let length = random.usize(0..[3 * PAGE, 2 * BLOCK][round / 2 % 2]);
+            let offset = random.usize(0..3 << 20) & [!0, !(PAGE - 1)][round % 2];
+            let length = random.usize(0..[3 * PAGE, 2 << 20][round / 2 % 2]);
             // What lies in memory as in the file is not copied.
             let place = [offset, random.usize(..PAGE)][round / 4 % 2];
             let mut bytes = Paged::at(place as u64, length, Paged::default());
@@ -136,9 +132,10 @@ mod tests {
             let end = offset + length;
             expected.resize(expected.len().max(end), 0);
             expected[offset..end].copy_from_slice(&bytes);
+            let (parts, at) = (halves(&bytes, random.usize(..=length)), offset as u64);
             match round % 3 {
-                0 => root.write_at(&file, &bytes, offset as u64).unwrap(),
-                way => straight.write(&file, &bytes, offset as u64, || Some(way == 1)).unwrap(),
+                0 => root.write_at(&file, &bytes, at).unwrap(),
+                way => straight.write(&file, &parts, at, || Some(way == 1)).unwrap(),
             }
             // What is kept in memory must not be older than what the disk has.
             let mut read = vec![0; length];
@@ -161,9 +158,9 @@ mod tests {
         let (straight, bytes) = (Straight::default(), vec![7; WORTHWHILE + 1]);
         if let Some(direct) = direct.filter(|_| TAKE_PAGES.contains(&kind)) {
             // They take no part of one.
-            assert!(is_refusal(&straight.write_direct(&direct, &bytes[..9], 0).unwrap_err()));
+            assert!(is_refusal(&straight.write_direct(&direct, &[&bytes[..9]], 0).unwrap_err()));
         }
-        straight.write(&file, &bytes, 3, || Some(false)).unwrap();
+        straight.write(&file, &[&bytes], 3, || Some(false)).unwrap();
         let mut read = vec![0; bytes.len()];
         platform::read_exact_at(&file, &mut read, 3).unwrap();
         assert!(read == bytes && !straight.is_refused.into_inner());
@@ -172,15 +169,22 @@ mod tests {
     #[test]
     fn only_whole_pages_are_cut_out() {
         let bytes = [0; 3 * PAGE];
-        let lengths = |size, offset| {
-            let (head, pages, tail) = cut(&bytes[..size], offset);
-            (head.len(), pages.len(), tail.len())
-        };
-        assert_eq!(lengths(3 * PAGE, 0), (0, 3 * PAGE, 0));
-        assert_eq!(lengths(3 * PAGE, 1), (PAGE - 1, 2 * PAGE, 1));
-        assert_eq!(lengths(PAGE, 1), (PAGE - 1, 0, 1));
-        assert_eq!(lengths(5, 1), (5, 0, 0));
-        assert_eq!(lengths(0, 1), (0, 0, 0));
-        assert_eq!(lengths(PAGE + 5, PAGE as u64), (0, PAGE, 5));
+        for first in [0, 1, 5, PAGE, 2 * PAGE + 7] {
+            let sizes = |size: usize, offset| {
+                let parts = halves(&bytes[..size], first.min(size));
+                cut(&parts, offset).map(|parts| slices::size_of(&parts))
+            };
+            assert_eq!(sizes(3 * PAGE, 0), [0, 3 * PAGE, 0]);
+            assert_eq!(sizes(3 * PAGE, 1), [PAGE - 1, 2 * PAGE, 1]);
+            assert_eq!(sizes(PAGE, 1), [PAGE - 1, 0, 1]);
+            assert_eq!(sizes(5, 1), [5, 0, 0]);
+            assert_eq!(sizes(0, 1), [0, 0, 0]);
+            assert_eq!(sizes(PAGE + 5, PAGE as u64), [0, PAGE, 5]);
+        }
+    }
+
+    fn halves(bytes: &[u8], at: usize) -> [&[u8]; 2] {
+        let (first, second) = bytes.split_at(at);
+        [first, second]
     }
 }

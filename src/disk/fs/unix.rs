@@ -331,41 +331,41 @@ pub(super) fn open_direct(_: &File) -> Option<File> {
     None
 }
 
-/// Writes all of `bytes` at `offset`, and has memory forget them when the disk has them. What fills a page in part stays: the
-/// rest of it is still to come, and would have to wait until the page was read again.
+/// Writes all of `parts`, one behind the other, at `offset`, and has memory forget them when the disk has them. What fills a
+/// page in part stays: the rest of it is still to come, and would have to wait until the page was read again.
 #[cfg(target_os = "linux")]
-pub(super) fn write_through(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    super::straight::write_around(file, bytes, offset, |pages, at| write_pages(file, pages, at))
+pub(super) fn write_through(file: &File, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+    super::straight::write_around(file, parts, offset, |pages, at| write_pages(file, pages, at))
 }
 
 /// Tells Linux 6.14 and later not to keep what is written (`RWF_DONTCACHE`,
 /// <https://man7.org/linux/man-pages/man2/pwritev2.2.html>), and others to have the disk begin with it.
 #[cfg(target_os = "linux")]
-fn write_pages(file: &File, mut pages: &[u8], mut offset: u64) -> io::Result<()> {
-    use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+fn write_pages(file: &File, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+    use rustix::io::{ReadWriteFlags, pwritev2};
     const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
-    while !pages.is_empty() {
-        match pwritev2(file, &[io::IoSlice::new(pages)], offset, DONTCACHE) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(size) => {
-                pages = &pages[size..];
-                offset += size as u64;
-            }
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
-                write_all_at(file, pages, offset)?;
-                begin_sync(file, offset, pages.len());
-                return Ok(());
-            }
-            Err(e) => return Err(e.into()),
+    /// Slices that Linux takes at once.
+    const IOV_MAX: usize = 1024;
+    let mut slices: Vec<_> = parts.iter().map(|part| io::IoSlice::new(part)).collect();
+    let written = super::slices::write_all(&mut slices, |slices, written| {
+        let now = &slices[..slices.len().min(IOV_MAX)];
+        Ok(pwritev2(file, now, offset + written, DONTCACHE)?)
+    });
+    match written {
+        Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => {
+            super::slices::each(parts, offset, |bytes, at| {
+                write_all_at(file, bytes, at)?;
+                begin_sync(file, at, bytes.len());
+                Ok(())
+            })
         }
+        written => written,
     }
-    Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn write_through(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    write_all_at(file, bytes, offset)
+pub(super) fn write_through(file: &File, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+    super::slices::each(parts, offset, |bytes, at| write_all_at(file, bytes, at))
 }
 
 pub(super) fn check_writable(dir: &Dir) -> io::Result<()> {

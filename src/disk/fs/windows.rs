@@ -149,8 +149,8 @@ pub(super) fn open_direct(_: &File) -> Option<File> {
 }
 
 /// Windows keeps what it likes.
-pub(super) fn write_through(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    write_all_at(file, bytes, offset)
+pub(super) fn write_through(file: &File, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+    super::slices::each(parts, offset, |bytes, at| write_all_at(file, bytes, at))
 }
 
 /// Windows begins by itself soon enough.

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use cap_std::fs::OpenOptions;
 
 use super::platform::{self, write_all_at};
-#[cfg(doc)]
-use super::straight::Straight;
-use super::{Result, Root};
+use super::{Result, Root, slices};
 
 impl Root {
     /// Replaces a whole file so that a crash leaves the old bytes or the new ones.
@@ -62,15 +60,18 @@ impl Root {
         write_all_at(file, bytes, offset)
     }
 
-    /// The same by way of [`Straight`].
+    /// The same of parts that follow each other, by way of [`Straight`](super::straight::Straight).
     pub(in crate::disk) fn write_straight(
         &self,
         file: &File,
-        bytes: &[u8],
+        parts: &[&[u8]],
         offset: u64,
     ) -> io::Result<()> {
-        self.strike_at_write(|| drop(write_all_at(file, &bytes[..bytes.len() / 2], offset)))?;
-        self.straight.write(file, bytes, offset, || self.spins())
+        self.strike_at_write(|| {
+            let [half] = slices::split(parts, [slices::size_of(parts) / 2]);
+            drop(slices::each(&half, offset, |bytes, at| write_all_at(file, bytes, at)));
+        })?;
+        self.straight.write(file, parts, offset, || self.spins())
     }
 }
 
