@@ -262,17 +262,9 @@ mod tests {
 
     #[test]
     fn who_writes_has_pieces_when_they_are_enough_or_due_or_all_is_over() {
-        let incoming = Incoming { patience: Duration::from_hours(1), ..Incoming::new(false) };
-        let incoming = Arc::new(incoming);
-        let (took, was_taken) = mpsc::channel();
-        let writer = Arc::clone(&incoming);
-        thread::spawn(move || {
-            while let Some(taken) = writer.take() {
-                took.send(numbers(&taken)).unwrap();
-                writer.let_go(taken);
-            }
-        });
-        let next = || was_taken.recv_timeout(Duration::from_secs(20));
+        let patience = Duration::from_hours(1);
+        let (incoming, taken) = writing(Incoming { patience, ..Incoming::new(false) });
+        let next = || taken.recv_timeout(Duration::from_secs(20));
         let hand_over = |pieces: Range<usize>, size| {
             for piece in pieces {
                 assert!(takes(&incoming, piece, size) && incoming.hand_over(piece));
@@ -291,6 +283,30 @@ mod tests {
         incoming.end();
         assert_eq!(next(), Ok(vec![3, 4]));
         assert_eq!(next(), Err(mpsc::RecvTimeoutError::Disconnected));
+    }
+
+    #[test]
+    fn a_piece_with_which_no_other_comes_is_written_alone() {
+        let (incoming, taken) = writing(Incoming::new(false));
+        for piece in 0..3 {
+            assert!(takes(&incoming, piece, 9) && incoming.hand_over(piece));
+            assert_eq!(taken.recv_timeout(Duration::from_secs(20)), Ok(vec![piece]));
+        }
+        incoming.end();
+    }
+
+    /// Has somebody take all that is handed over, who tells what it was and lets it go.
+    fn writing(incoming: Incoming) -> (Arc<Incoming>, mpsc::Receiver<Vec<usize>>) {
+        let incoming = Arc::new(incoming);
+        let (took, taken) = mpsc::channel();
+        let writer = Arc::clone(&incoming);
+        thread::spawn(move || {
+            while let Some(run) = writer.take() {
+                took.send(numbers(&run)).unwrap();
+                writer.let_go(run);
+            }
+        });
+        (incoming, taken)
     }
 
     #[test]
