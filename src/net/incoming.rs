@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Incoming {
     state: Mutex<State>,
-    /// There is something to be written, or it is due, or all is over.
-    handed_over: Condvar,
+    /// There is something to be taken, or it is due, or all is over.
+    to_take: Condvar,
     /// A piece was let go.
     let_go: Condvar,
     /// Whether pieces have bytes that do not come, and are zeros.
@@ -49,8 +49,8 @@ struct State {
 impl Incoming {
     /// For pieces with gaps, which are zeros, or without.
     pub fn new(has_gaps: bool) -> Self {
-        let (state, handed_over, let_go) = Default::default();
-        Self { state, handed_over, let_go, has_gaps, patience: PATIENCE }
+        let (state, to_take, let_go) = Default::default();
+        Self { state, to_take, let_go, has_gaps, patience: PATIENCE }
     }
 
     /// Takes a block at an offset of a piece of this size, which is to go to a `place` in a file; `false` when the piece
@@ -105,7 +105,7 @@ impl Incoming {
         // It may come, and be handed over, twice.
         state.handed_over += usize::from(state.queue.push((piece, bytes)));
         if is_first || state.queue.is_due() {
-            self.handed_over.notify_one();
+            self.to_take.notify_one();
         }
         true
     }
@@ -113,17 +113,17 @@ impl Incoming {
     /// Has what was handed over wait for nothing more to be written with.
     pub fn hurry(&self) {
         self.lock().queue.hurry();
-        self.handed_over.notify_one();
+        self.to_take.notify_one();
     }
 
     /// Takes pieces that follow each other, to write them and then [let go](Self::let_go) of them. Waits for the first one
     /// to be handed over, and then a little for more, unless they are due. One alone may take. `None` when it is over.
     pub fn take(&self) -> Option<Vec<Piece>> {
         let is_idle = |state: &mut State| state.queue.is_empty() && !state.is_over;
-        let has_some = self.handed_over.wait_while(self.lock(), is_idle);
+        let has_some = self.to_take.wait_while(self.lock(), is_idle);
         let has_some = has_some.unwrap_or_else(PoisonError::into_inner);
         let may_wait = |state: &mut State| !state.queue.is_due() && !state.is_over;
-        let gathered = self.handed_over.wait_timeout_while(has_some, self.patience, may_wait);
+        let gathered = self.to_take.wait_timeout_while(has_some, self.patience, may_wait);
         let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         let run = state.queue.take_run();
         (!run.is_empty()).then_some(run)
@@ -147,7 +147,7 @@ impl Incoming {
     /// Has who takes pieces end when all are written.
     pub fn end(&self) {
         self.lock().is_over = true;
-        self.handed_over.notify_one();
+        self.to_take.notify_one();
     }
 
     /// Takes nothing from now on, and waits until all that was handed over is let go.
@@ -168,7 +168,7 @@ impl Incoming {
     /// Waits for pieces to be let go, and has them not wait for others.
     fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.queue.hurry();
-        self.handed_over.notify_one();
+        self.to_take.notify_one();
         self.let_go.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -277,8 +277,9 @@ mod tests {
         assert_eq!(next(), Ok(vec![6, 7, 8]));
         hand_over(2..3, 1);
         let settling = Arc::clone(&incoming);
-        thread::spawn(move || settling.settle());
+        let settling = thread::spawn(move || settling.settle());
         assert_eq!(next(), Ok(vec![2]));
+        settling.join().unwrap();
         hand_over(3..5, 1);
         incoming.end();
         assert_eq!(next(), Ok(vec![3, 4]));

@@ -158,8 +158,8 @@ impl Way {
         let stored = self.failure.guard(|| self.store(run));
         if stored.is_err() && run.len() > 1 {
             // What lies before the failure need not come again.
-            for piece in run.chunks(1) {
-                let _ = self.failure.guard(|| self.store(piece));
+            for alone in run.chunks(1) {
+                let _ = self.failure.guard(|| self.store(alone));
             }
         }
     }

@@ -61,7 +61,7 @@ impl Queue {
             self.next += 1;
         }
         self.size -= size;
-        self.is_due = size < ENOUGH && !self.is_empty();
+        self.is_due = !self.is_empty() && (self.is_due || size < ENOUGH);
         run
     }
 }
@@ -103,7 +103,12 @@ mod tests {
         assert_eq!(numbers(&queue.take_run()), [1]);
         assert!(queue.is_due());
         assert_eq!(numbers(&queue.take_run()), [3]);
-        assert!(queue.push(of_size(1, 5)) && !queue.is_due());
+        assert!(queue.push(of_size(ENOUGH, 5)) && queue.push(of_size(1, 6)));
+        queue.hurry();
+        assert_eq!(numbers(&queue.take_run()), [5]);
+        assert!(queue.is_due());
+        assert_eq!(numbers(&queue.take_run()), [6]);
+        assert!(queue.push(of_size(1, 7)) && !queue.is_due());
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub struct Paged {
 }
 
 impl Paged {
-    /// `length` bytes for a place in a file. In memory that had others, any of those may be here again. Few bytes go to no
-    /// disk directly, and lie anywhere.
+    /// `length` bytes for a place in a file. In memory that had others, any of those may be here again. Few bytes lie
+    /// anywhere: to copy them on their way costs less than the room.
     pub fn bound_for(place: u64, length: usize, used: Self) -> Self {
         if length >= WORTHWHILE {
             return Self::at(place, length, used);

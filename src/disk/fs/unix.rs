@@ -14,7 +14,7 @@ use cap_fs_ext::DirExt;
 use cap_primitives::fs::{AccessModes, AccessType};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 
-use super::{Access, Kind, Root, Stat};
+use super::{Access, Kind, Root, Stat, slices};
 
 /// Fills `buf` from `offset`; the file's own position does not matter.
 pub fn read_exact_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
@@ -344,20 +344,15 @@ pub(super) fn write_through(file: &File, parts: &[&[u8]], offset: u64) -> io::Re
 fn write_pages(file: &File, parts: &[&[u8]], offset: u64) -> io::Result<()> {
     use rustix::io::{ReadWriteFlags, pwritev2};
     const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
-    /// Slices that Linux takes at once.
-    const IOV_MAX: usize = 1024;
-    let mut slices: Vec<_> = parts.iter().map(|part| io::IoSlice::new(part)).collect();
-    let written = super::slices::write_all(&mut slices, |slices, written| {
-        let now = &slices[..slices.len().min(IOV_MAX)];
-        Ok(pwritev2(file, now, offset + written, DONTCACHE)?)
+    let mut pages: Vec<_> = parts.iter().map(|part| io::IoSlice::new(part)).collect();
+    let written = slices::write_all(&mut pages, |pages, written| {
+        Ok(pwritev2(file, pages, offset + written, DONTCACHE)?)
     });
     match written {
         Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => {
-            super::slices::each(parts, offset, |bytes, at| {
-                write_all_at(file, bytes, at)?;
-                begin_sync(file, at, bytes.len());
-                Ok(())
-            })
+            slices::each(parts, offset, |bytes, at| write_all_at(file, bytes, at))?;
+            begin_sync(file, offset, slices::size_of(parts));
+            Ok(())
         }
         written => written,
     }
@@ -365,7 +360,7 @@ fn write_pages(file: &File, parts: &[&[u8]], offset: u64) -> io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn write_through(file: &File, parts: &[&[u8]], offset: u64) -> io::Result<()> {
-    super::slices::each(parts, offset, |bytes, at| write_all_at(file, bytes, at))
+    slices::each(parts, offset, |bytes, at| write_all_at(file, bytes, at))
 }
 
 pub(super) fn check_writable(dir: &Dir) -> io::Result<()> {

@@ -18,7 +18,7 @@ use windows::Win32::Foundation::HANDLE;
 use windows::Win32::Storage::FileSystem::GetVolumeInformationByHandleW;
 use windows::Win32::System::SystemServices::FILE_SUPPORTS_BLOCK_REFCOUNTING;
 
-use super::{Access, Root, Stat, is_absent};
+use super::{Access, Root, Stat, is_absent, slices};
 
 /// The way from an open folder of a server to what is in it is one that cap-std gets wrong
 /// (<https://github.com/bytecodealliance/cap-std/issues/318>): what there is would not be seen.
@@ -150,7 +150,7 @@ pub(super) fn open_direct(_: &File) -> Option<File> {
 
 /// Windows keeps what it likes.
 pub(super) fn write_through(file: &File, parts: &[&[u8]], offset: u64) -> io::Result<()> {
-    super::slices::each(parts, offset, |bytes, at| write_all_at(file, bytes, at))
+    slices::each(parts, offset, |bytes, at| write_all_at(file, bytes, at))
 }
 
 /// Windows begins by itself soon enough.
