@@ -14,7 +14,7 @@ use crate::faulty::{Behaviour, Faulty};
 use crate::place::Place;
 use crate::toast::dunst::Dunst;
 use crate::toast::service::{Asked, Manners, Service};
-use crate::world::{LIMIT, Running, World};
+use crate::world::{LIMIT, Running, World, copy_program};
 
 use modsync::ui::menu::Icon;
 
@@ -250,7 +250,7 @@ fn a_program_that_an_update_replaced_is_launched_at_login_by_the_name_it_had() {
     let bus = Bus::start();
     let mut host = TrayHost::start(&bus);
     let program = place.path("modsync");
-    std::fs::copy(env!("CARGO_BIN_EXE_modsync"), &program).unwrap();
+    copy_program(&program);
     let usual = place.command(&[]);
     let mut command = Command::new(&program);
     command.envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));

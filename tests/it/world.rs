@@ -120,7 +120,7 @@ impl World {
     pub fn run_as_a_stranger(&mut self) {
         // They may not reach the one that was built.
         self.program = self.at("modsync");
-        fs::copy(env!("CARGO_BIN_EXE_modsync"), &self.program).unwrap();
+        copy_program(&self.program);
         for folder in ["home", "tmp", "state", "player"] {
             fs::create_dir_all(self.at(folder)).unwrap();
         }
@@ -532,4 +532,11 @@ fn pass_on(from: impl Read + Send + 'static, as_line: fn(String) -> Line, to: Se
             }
         }
     });
+}
+
+/// Puts the built program there. Another process does it: nobody can run what somebody has open to write, and until it runs,
+/// a program that another test starts has open whatever was open here when it was started.
+pub fn copy_program(to: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_modsync")).arg(to).status().unwrap();
+    assert!(copied.success());
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -36,10 +35,9 @@ impl Dunst {
 
     pub fn start_on(screen: Screen, bus: &Bus, folder: &Path, choice: &str) -> Self {
         let choose = folder.join("choose");
-        fs::write(&choose, format!("#!/bin/sh\nexec grep -m 1 '{choice}'\n")).unwrap();
-        fs::set_permissions(&choose, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(&choose, format!("exec grep -m 1 '{choice}'\n")).unwrap();
         let configuration = folder.join("dunstrc");
-        let settings = format!("[global]\nmarkup = full\ndmenu = {}\n", choose.display());
+        let settings = format!("[global]\nmarkup = full\ndmenu = /bin/sh {}\n", choose.display());
         fs::write(&configuration, settings).unwrap();
         let program = Command::new("dunst")
             .arg("-conf")
