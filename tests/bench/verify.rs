@@ -27,7 +27,7 @@ pub fn run(options: Options) {
     let shapes = [Shape::mixed(short, 4 << 30), Shape::small(short), Shape::one(short, 2 << 30)];
     let mut table: Option<Table> = None;
     for shape in shapes {
-        let measured = of_shape(shape, &clients, if short { 1 } else { 3 });
+        let measured = of_shape(shape, &clients, if short { 1 } else { 5 });
         let names = measured.iter().map(|(name, _)| *name);
         let heading = [""].into_iter().chain(names).chain(["peer ÷ ModSync", "ModSync ÷ reading"]);
         let table = table.get_or_insert_with(|| Table::new(heading));
