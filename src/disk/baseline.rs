@@ -4,6 +4,8 @@
 //! removed. Anything else is the user's. Without a baseline nothing is ours.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,9 @@ use super::layout::BASELINE;
 use super::record::{self, Loaded};
 use crate::model::path::RelPath;
 use crate::model::release::Release;
+
+/// Far above the two seconds of FAT, the coarsest times that a file system keeps.
+const COARSEST: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
@@ -86,6 +91,32 @@ pub fn peek_head(root: &Root) -> Result<Option<Head>, FsError> {
     record::peek(root, BASELINE)
 }
 
+/// The head of a folder's baseline as it was read last. It is read again when its file looks otherwise.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<Option<(Stat, Head)>>);
+
+impl Seen {
+    /// The same as [`peek_head`].
+    pub fn peek_head(&self, root: &Root) -> Result<Option<Head>, FsError> {
+        let stat = root.stat(BASELINE)?;
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((looked, head)) = &*seen
+            && stat == Some(*looked)
+        {
+            return Ok(Some(head.clone()));
+        }
+        let head = peek_head(root)?;
+        *seen = stat.filter(|stat| is_old(*stat)).zip(head.clone());
+        Ok(head)
+    }
+}
+
+/// Whether what is written from now on looks newer, however coarse the times of a file system are.
+fn is_old(stat: Stat) -> bool {
+    let written = Duration::from_nanos(u64::try_from(stat.mtime_ns).unwrap_or_default());
+    (UNIX_EPOCH + written + COARSEST).elapsed().is_ok()
+}
+
 /// Reads the head of the baseline and puts a damaged one aside.
 pub fn load_head(root: &Root) -> Result<Loaded<Head>, FsError> {
     record::load(root, BASELINE)
@@ -98,33 +129,66 @@ pub fn save(root: &Root, path: &str, baseline: &Baseline) -> Result<(), FsError>
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
     use crate::disk::layout::OWN_FOLDER;
     use crate::model::manifest::InfoHash;
     use crate::model::release::Digest;
 
-    #[test]
-    fn the_head_of_a_baseline_says_the_same_and_needs_it_whole() {
+    fn root() -> (tempfile::TempDir, Root) {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
         root.create_dir_all(OWN_FOLDER).unwrap();
+        (dir, root)
+    }
+
+    fn baseline(applied_as: &str) -> Baseline {
         let release = Release {
             digest: Digest([1; 32]),
             info_hash: InfoHash([1; 20]),
             name: "pack".to_owned(),
             length: 5,
             files: 1,
-            seen: SystemTime::UNIX_EPOCH,
+            seen: UNIX_EPOCH,
         };
         let installed = Installed { length: 5, mtime_ns: 7 };
-        let baseline = Baseline {
+        Baseline {
             release: release.clone(),
             files: BTreeMap::from([(RelPath::new("mods/a.pak").unwrap(), installed)]),
-            applied_as: Some("entry".to_owned()),
+            applied_as: Some(applied_as.to_owned()),
             went_back_from: Some(release),
+        }
+    }
+
+    #[test]
+    fn a_head_that_was_seen_is_read_again_when_its_file_looks_otherwise_or_is_new() {
+        let (dir, root) = root();
+        let seen = Seen::default();
+        let entry = || seen.peek_head(&root).unwrap().and_then(|head| head.applied_as);
+        let put = |entry, age| {
+            save(&root, BASELINE, &baseline(entry)).unwrap();
+            let file = std::fs::File::options().write(true).open(dir.path().join(BASELINE));
+            file.unwrap().set_modified(UNIX_EPOCH + age).unwrap();
         };
+        let now = UNIX_EPOCH.elapsed().unwrap();
+        assert_eq!(entry(), None);
+        put("one", now);
+        assert_eq!(entry().as_deref(), Some("one"));
+        put("two", now);
+        assert_eq!(entry().as_deref(), Some("two"));
+        put("old", now.saturating_sub(COARSEST * 2));
+        assert_eq!(entry().as_deref(), Some("old"));
+        put("bad", now.saturating_sub(COARSEST * 2));
+        assert_eq!(entry().as_deref(), Some("old"), "it is read once");
+        put("new", now.saturating_sub(COARSEST));
+        assert_eq!(entry().as_deref(), Some("new"));
+        std::fs::remove_file(dir.path().join(BASELINE)).unwrap();
+        assert_eq!(entry(), None);
+    }
+
+    #[test]
+    fn the_head_of_a_baseline_says_the_same_and_needs_it_whole() {
+        let (dir, root) = root();
+        let baseline = baseline("entry");
         save(&root, BASELINE, &baseline).unwrap();
         let head = peek_head(&root).unwrap().unwrap();
         assert_eq!(peek(&root).unwrap(), Some(baseline.clone()));

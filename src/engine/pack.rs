@@ -17,6 +17,7 @@ use super::progress::ProgressCell;
 use super::session::Session;
 use super::{Message, Mode};
 use crate::config::Config;
+use crate::disk::baseline::Seen;
 use crate::disk::fs::{FsError, Root};
 use crate::disk::pace::Pace;
 use crate::disk::record;
@@ -45,6 +46,8 @@ pub(super) struct Pack {
     machine: Machine,
     /// The facts as they are written down, when that is known.
     written: Option<Facts>,
+    /// What the jobs saw in the folder.
+    seen: Arc<Seen>,
     state: Arc<Root>,
     mode: Mode,
     tools: Tools,
@@ -73,6 +76,7 @@ impl Pack {
         Ok(Self {
             machine: Machine::new(config, facts, first_check(mode, now)),
             written,
+            seen: Arc::default(),
             state: Arc::new(state),
             mode,
             tools,
@@ -204,6 +208,7 @@ impl Pack {
             neighbours: self.neighbours.clone(),
             pace: Pace { readers: self.tools.readers, is_gentle: self.mode.follows() },
             facts: self.machine.facts().clone(),
+            seen: Arc::clone(&self.seen),
             state: Arc::clone(&self.state),
             http: Arc::clone(&self.tools.http),
             session: Arc::clone(&self.tools.session),
