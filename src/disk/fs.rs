@@ -10,6 +10,7 @@
 #[cfg_attr(windows, path = "fs/windows.rs")]
 mod platform;
 
+mod cached;
 mod durable;
 mod error;
 mod gathered;
@@ -38,6 +39,7 @@ use super::pace::Pace;
 use crate::model::fault::FaultKind;
 use crate::model::path::{OWN_FOLDER, RelPath};
 
+pub use cached::Cached;
 pub use error::{FsError, hint};
 use error::{OtherDisk, is_absent};
 pub use paged::Paged;

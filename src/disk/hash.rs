@@ -14,8 +14,9 @@ use sha1::block_api::compress;
 
 /// Bytes of a block, the unit of SHA-1.
 const BLOCK: usize = 64;
-/// Bytes of one message that are held at once. Those of sixteen lanes fit a core's own cache; more of them are no slower.
-const HELD: usize = 64 << 10;
+/// Bytes of one message that are held at once. Those of sixteen lanes fit a core's own cache, and as many that are to
+/// come; more of them are no slower.
+const HELD: usize = 32 << 10;
 /// Room for what is held and the end of the message.
 const ROOM: usize = HELD + 2 * BLOCK;
 /// The end of a message: a bit that is set, and its length in bits.
@@ -29,6 +30,9 @@ const START: State = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2
 /// For each lane the blocks that are to be taken into its state; all have one length.
 type Blocks<'a> = [Option<&'a [u8]>; LANES];
 
+/// For each lane, where as many bytes lie that come next, as far as that is known.
+type Coming = [Option<*const u8>; LANES];
+
 /// What computes.
 #[derive(Debug, Clone, Copy)]
 pub struct Engine {
@@ -37,16 +41,29 @@ pub struct Engine {
     lanes: usize,
     /// With fewer messages than this the library is faster.
     worthwhile: usize,
-    compress: fn(&mut [State; LANES], &Blocks),
+    /// Whether it has the processor fetch what comes next while it computes.
+    looks_ahead: bool,
+    compress: fn(&mut [State; LANES], &Blocks, &Coming),
 }
 
 /// The `sha1` crate: one message after the other, by the processor's own SHA-1 steps where it has them.
-const LIBRARY: Engine = Engine { name: "library", lanes: 1, worthwhile: 0, compress: one_by_one };
+const LIBRARY: Engine = Engine {
+    name: "library",
+    lanes: 1,
+    worthwhile: 0,
+    looks_ahead: false,
+    compress: |states, blocks, _| one_by_one(states, blocks),
+};
 
 /// A message that is read piece by piece.
 pub trait Message {
     /// Fills `buf` with the next bytes; says how many, fewer than asked for only at the end.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Where in memory the bytes lie that are read next, when that is known. It may be wrong: nothing is read there.
+    fn ahead(&mut self) -> Option<*const u8> {
+        None
+    }
 }
 
 impl Engine {
@@ -63,10 +80,13 @@ impl Engine {
         all
     }
 
-    fn compress(&self, states: &mut [State; LANES], blocks: &Blocks) {
+    fn compress(&self, states: &mut [State; LANES], blocks: &Blocks, coming: &Coming) {
         let busy = blocks.iter().flatten().count();
-        let compress = if busy < self.worthwhile { one_by_one } else { self.compress };
-        compress(states, blocks);
+        if busy < self.worthwhile {
+            one_by_one(states, blocks);
+        } else {
+            (self.compress)(states, blocks, coming);
+        }
     }
 }
 
@@ -102,6 +122,7 @@ pub fn digests<M: Message>(
         for (lane, state) in lanes.iter_mut().zip(&mut states) {
             while lane.is_empty() {
                 match lane.advance(state, &mut messages) {
+                    Advanced::Filled if engine.looks_ahead => lane.look_ahead(),
                     Advanced::Filled => {}
                     Advanced::Done(message, digest) => {
                         if !done(message, digest) {
@@ -116,11 +137,12 @@ pub fn digests<M: Message>(
             return;
         };
         let mut blocks = [None; LANES];
-        for (blocks, lane) in blocks.iter_mut().zip(&lanes) {
-            *blocks =
-                (!lane.is_empty()).then(|| &lane.buffer[lane.start..][lane.at..lane.at + size]);
+        let mut coming = [None; LANES];
+        for (number, lane) in lanes.iter().enumerate().filter(|(_, lane)| !lane.is_empty()) {
+            blocks[number] = Some(&lane.buffer[lane.start..][lane.at..lane.at + size]);
+            coming[number] = lane.coming.map(|start| start.wrapping_add(lane.at));
         }
-        engine.compress(&mut states, &blocks);
+        engine.compress(&mut states, &blocks, &coming);
         lanes.iter_mut().filter(|lane| !lane.is_empty()).for_each(|lane| lane.at += size);
     }
 }
@@ -134,6 +156,8 @@ struct Lane<M> {
     start: usize,
     at: usize,
     end: usize,
+    /// Where the bytes lie that will be held next.
+    coming: Option<*const u8>,
     /// Bytes of the message that were read.
     length: u64,
     is_padded: bool,
@@ -149,7 +173,8 @@ impl<M: Message> Lane<M> {
     fn new() -> Self {
         let buffer = vec![0; ROOM + BLOCK].into_boxed_slice();
         let start = buffer.as_ptr().align_offset(BLOCK).min(BLOCK);
-        Self { message: None, buffer, start, at: 0, end: 0, length: 0, is_padded: false }
+        let (message, coming, is_padded) = (None, None, false);
+        Self { message, buffer, start, at: 0, end: 0, coming, length: 0, is_padded }
     }
 
     fn is_empty(&self) -> bool {
@@ -190,6 +215,10 @@ impl<M: Message> Lane<M> {
             }
             Err(error) => Advanced::Done(message, Err(error)),
         }
+    }
+
+    fn look_ahead(&mut self) {
+        self.coming = self.message.as_mut().filter(|_| !self.is_padded).and_then(Message::ahead);
     }
 
     /// Ends the message as FIPS 180-4 says in section 5.1.1.
@@ -233,6 +262,18 @@ mod tests {
             buf[..size].copy_from_slice(&bytes[*at..*at + size]);
             *at += size;
             Ok(size)
+        }
+
+        /// Somewhere, where there need be nothing.
+        fn ahead(&mut self) -> Option<*const u8> {
+            let Self(number, bytes, at) = self;
+            let places = [
+                None,
+                Some(bytes.as_ptr()),
+                Some(std::ptr::null()),
+                Some(std::ptr::without_provenance(*number)),
+            ];
+            places[(*number + *at / HELD) % places.len()]
         }
     }
 

@@ -5,8 +5,9 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::fs::Cached;
 use super::hash::{Engine, Message, digests};
 use super::pace::Pace;
 use crate::model::fault::Fault;
@@ -25,6 +26,11 @@ pub trait Content: Sync {
     /// Fills `buf` with the bytes of an entry as they stand in `piece`. An error means they are not
     /// there: the piece does not count.
     fn read(&self, piece: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// What the system holds in memory of an entry from a place on, as far as that is known and worth a look.
+    fn cached(&self, _: EntryIndex, _: u64) -> Option<Arc<Cached>> {
+        None
+    }
 }
 
 /// A wish to stop, shared between who wishes and who works.
@@ -137,12 +143,20 @@ struct Piece<'a, C> {
     /// What is not read yet.
     spans: Box<dyn Iterator<Item = Span> + 'a>,
     span: Option<Span>,
+    look: Option<Look>,
+}
+
+/// What was found in memory of a file, when it was looked for.
+struct Look {
+    entry: EntryIndex,
+    found: Option<Arc<Cached>>,
 }
 
 impl<'a, C: Content> Piece<'a, C> {
     fn new(nth: usize, it: &Try<'a, C>, manifest: &'a Manifest, cancel: &'a Cancel) -> Self {
         let Try { piece: number, content } = *it;
-        Self { nth, number, content, cancel, spans: Box::new(manifest.spans(number)), span: None }
+        let spans = Box::new(manifest.spans(number));
+        Self { nth, number, content, cancel, spans, span: None, look: None }
     }
 }
 
@@ -164,5 +178,16 @@ impl<C: Content> Message for Piece<'_, C> {
             }
         }
         Ok(read)
+    }
+
+    fn ahead(&mut self) -> Option<*const u8> {
+        let Span { entry, offset, .. } = self.span?;
+        let is_over = |look: &Look| {
+            look.entry != entry || look.found.as_ref().is_some_and(|it| !it.reaches(offset))
+        };
+        if self.look.as_ref().is_none_or(is_over) {
+            self.look = Some(Look { entry, found: self.content.cached(entry, offset) });
+        }
+        Some(self.look.as_ref()?.found.as_ref()?.address(offset))
     }
 }

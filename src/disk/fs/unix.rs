@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -13,6 +14,7 @@ use std::path::Path;
 use cap_fs_ext::DirExt;
 use cap_primitives::fs::{AccessModes, AccessType};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use memmap2::MmapRaw;
 
 use super::{Access, Kind, Root, Stat, slices};
 
@@ -308,6 +310,35 @@ pub(super) fn begin_sync(file: &File, offset: u64, length: usize) {
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn begin_sync(_: &File, _: u64, _: usize) {}
+
+/// A part of a file where it lies in memory, if its last page is there: a file is read from its start. All of it is then
+/// given its place among what this process can reach, or the processor would not find it
+/// (<https://man7.org/linux/man-pages/man2/mincore.2.html>, `MADV_POPULATE_READ` of
+/// <https://man7.org/linux/man-pages/man2/madvise.2.html>).
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "only the C library can be asked for it")]
+pub(super) fn cached(file: &File, part: &Range<u64>) -> Option<MmapRaw> {
+    use memmap2::{Advice, MmapOptions};
+
+    use super::paged::PAGE;
+    let length = usize::try_from(part.end - part.start).ok()?;
+    let memory = MmapOptions::new().offset(part.start).len(length).map_raw_read_only(file).ok()?;
+    let last = memory.as_mut_ptr().wrapping_add(length - 1);
+    let page = last.map_addr(|address| address & !(PAGE - 1));
+    let mut is_there = 0;
+    // SAFETY: one page is asked for, and there is room for the answer about it.
+    let answer = unsafe { libc::mincore(page.cast(), 1, &raw mut is_there) };
+    if answer != 0 || is_there & 1 == 0 {
+        return None;
+    }
+    memory.advise(Advice::PopulateRead).ok()?;
+    Some(memory)
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(super) fn cached(_: &File, _: &Range<u64>) -> Option<MmapRaw> {
+    None
+}
 
 /// The same file once more, for whole pages of memory that the disk takes past the system's. `None` where the file system
 /// does not say that it can do that (`STATX_DIOALIGN`, <https://man7.org/linux/man-pages/man2/statx.2.html>).

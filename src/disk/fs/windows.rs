@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::os::windows::fs::FileExt;
 use std::os::windows::io::AsRawHandle;
 use std::path::{Component, Path, Prefix, PrefixComponent};
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use memmap2::MmapRaw;
 use windows::Win32::Foundation::HANDLE;
 use windows::Win32::Storage::FileSystem::GetVolumeInformationByHandleW;
 use windows::Win32::System::SystemServices::FILE_SUPPORTS_BLOCK_REFCOUNTING;
@@ -158,6 +160,11 @@ pub(super) fn begin_sync(_: &File, _: u64, _: usize) {}
 
 /// Windows has no such wish.
 pub(super) fn forget(_: &File) {}
+
+/// The system does not tell what of a file it holds.
+pub(super) fn cached(_: &File, _: &Range<u64>) -> Option<MmapRaw> {
+    None
+}
 
 /// A disk is synced as a whole by administrators only.
 #[derive(Debug)]

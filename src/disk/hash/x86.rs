@@ -14,7 +14,7 @@ mod sha_ni;
 
 use std::arch::x86_64::{__cpuid, CpuidResult};
 
-use super::{BLOCK, Blocks, Engine, LANES, ROOM, State};
+use super::{BLOCK, Blocks, Coming, Engine, LANES, ROOM, State};
 
 /// What a lane without a message works on; nobody looks at what comes out.
 static NOTHING: [u8; ROOM] = [0; ROOM];
@@ -32,10 +32,24 @@ const K: [i32; 4] = [
 /// 1.6 on the others before its order was chosen by hand; AVX2 3.7, 3.2, 2.9; the library 2.1, 1.6, 1.6. Other processors
 /// of Intel are taken to be like that one.
 pub(super) fn engines() -> Vec<Engine> {
-    let twice = Engine { name: "AVX-512 twice", lanes: 32, worthwhile: 5, compress: avx512_twice };
-    let wide = Engine { name: "AVX-512", lanes: 16, worthwhile: 5, compress: avx512 };
-    let own = Engine { name: "SHA-NI", lanes: sha_ni::STREAMS, worthwhile: 2, compress: sha_ni };
-    let narrow = Engine { name: "AVX2", lanes: 8, worthwhile: 4, compress: avx2 };
+    let looks_ahead = false;
+    let narrow = Engine { name: "AVX2", lanes: 8, worthwhile: 4, looks_ahead, compress: avx2 };
+    let own = Engine {
+        name: "SHA-NI",
+        lanes: sha_ni::STREAMS,
+        worthwhile: 2,
+        compress: sha_ni,
+        ..narrow
+    };
+    let twice = Engine {
+        name: "AVX-512 twice",
+        lanes: 32,
+        worthwhile: 5,
+        compress: avx512_twice,
+        ..narrow
+    };
+    let wide =
+        Engine { name: "AVX-512", lanes: 16, worthwhile: 5, looks_ahead: true, compress: avx512 };
     let mut all =
         [(has_avx512(), wide), (has_avx512(), twice), (has_sha_ni(), own), (has_avx2(), narrow)];
     if is_from(b"GenuineIntel") {
@@ -80,16 +94,17 @@ fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-fn avx512(states: &mut [State; LANES], blocks: &Blocks) {
+fn avx512(states: &mut [State; LANES], blocks: &Blocks, coming: &Coming) {
     assert!(has_avx512());
     let (data, size) = filled::<16>(blocks);
+    let coming = std::array::from_fn(|lane| coming[lane].unwrap_or(data[lane].as_ptr()));
     // SAFETY: the processor has what it needs.
-    unsafe { avx512::blocks(states, &data, size) }
+    unsafe { avx512::blocks(states, &data, &coming, size) }
 }
 
-fn avx512_twice(states: &mut [State; LANES], blocks: &Blocks) {
+fn avx512_twice(states: &mut [State; LANES], blocks: &Blocks, coming: &Coming) {
     if blocks[16..].iter().all(Option::is_none) {
-        return avx512(states, blocks);
+        return avx512(states, blocks, coming);
     }
     assert!(has_avx512());
     let (data, size) = filled::<32>(blocks);
@@ -97,14 +112,14 @@ fn avx512_twice(states: &mut [State; LANES], blocks: &Blocks) {
     unsafe { avx512_twice::blocks(states, &data, size) }
 }
 
-fn sha_ni(states: &mut [State; LANES], blocks: &Blocks) {
+fn sha_ni(states: &mut [State; LANES], blocks: &Blocks, _: &Coming) {
     assert!(has_sha_ni());
     let (data, size) = filled(blocks);
     // SAFETY: the processor has what it needs.
     unsafe { sha_ni::blocks(states, &data, size) }
 }
 
-fn avx2(states: &mut [State; LANES], blocks: &Blocks) {
+fn avx2(states: &mut [State; LANES], blocks: &Blocks, _: &Coming) {
     assert!(has_avx2());
     let (data, size) = filled::<8>(blocks);
     // SAFETY: the processor has what it needs.

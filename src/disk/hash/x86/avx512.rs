@@ -2,10 +2,11 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __m512i, _mm512_add_epi32 as add, _mm512_loadu_si512, _mm512_rol_epi32,
-    _mm512_set1_epi32 as set, _mm512_set4_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8,
-    _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512 as xor,
+    __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32 as add, _mm512_loadu_si512,
+    _mm512_rol_epi32, _mm512_set1_epi32 as set, _mm512_set4_epi32, _mm512_setzero_si512,
+    _mm512_shuffle_epi8, _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_ternarylogic_epi32,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_xor_si512 as xor,
 };
 
 use super::{BLOCK, K, LANES, State, rounds, transpose, transpose_back};
@@ -14,7 +15,12 @@ use super::{BLOCK, K, LANES, State, rounds, transpose, transpose_back};
 const FIRST_STEP: usize = 4;
 
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn blocks(states: &mut [State; LANES], data: &[&[u8]; 16], size: usize) {
+pub(super) fn blocks(
+    states: &mut [State; LANES],
+    data: &[&[u8]; 16],
+    ahead: &[*const u8; 16],
+    size: usize,
+) {
     let Some(last) = size.checked_sub(BLOCK) else { return };
     let mut words = [[0_u32; 16]; 5];
     transpose(states, &mut words);
@@ -24,10 +30,12 @@ pub(super) fn blocks(states: &mut [State; LANES], data: &[&[u8]; 16], size: usiz
     (0..Transposition::STEPS).for_each(|step| next.step(step, data, 0));
     for at in (0..size).step_by(BLOCK) {
         let mut w = next.words;
+        // After each five of the sixteen, another lane's turn comes to have a line fetched.
         // Only one of the units that compute can move words between lanes. It does so for the next block beside the
         // rounds of this one, which keep the others busy; at the end, for the last block once more and for nothing.
         let coming = (at + BLOCK).min(last);
         let mut meanwhile = |rounds: usize| {
+            fetch(ahead[rounds / 5 - 1].wrapping_add(at));
             if let Some(step) = (rounds / 5).checked_sub(FIRST_STEP) {
                 next.step(step, data, coming);
             }
@@ -39,6 +47,13 @@ pub(super) fn blocks(states: &mut [State; LANES], data: &[&[u8]; 16], size: usiz
         unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), state) };
     }
     transpose_back(&words, states);
+}
+
+/// Has the processor bring a line of memory near, into the second of its caches.
+#[inline]
+fn fetch(line: *const u8) {
+    // SAFETY: it reads nothing; where there is no memory, or none of ours, nothing happens.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
 }
 
 /// The sixteen words of a block, each of all lanes, made in a few steps.
