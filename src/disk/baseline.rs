@@ -4,7 +4,7 @@
 //! removed. Anything else is the user's. Without a baseline nothing is ours.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -91,23 +91,28 @@ pub fn peek_head(root: &Root) -> Result<Option<Head>, FsError> {
     record::peek(root, BASELINE)
 }
 
-/// The head of a folder's baseline as it was read last. It is read again when its file looks otherwise.
+/// The head of a folder's baseline as it was read last, and how its file looked.
 #[derive(Debug, Default)]
-pub struct Seen(Mutex<Option<(Stat, Head)>>);
+pub struct KnownHead(Mutex<Option<(Stat, Head)>>);
 
-impl Seen {
-    /// The same as [`peek_head`].
-    pub fn peek_head(&self, root: &Root) -> Result<Option<Head>, FsError> {
+impl KnownHead {
+    /// Reads it, like [`peek_head`].
+    pub fn read(&self, root: &Root) -> Result<Option<Head>, FsError> {
         let stat = root.stat(BASELINE)?;
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((looked, head)) = &*seen
-            && stat == Some(*looked)
-        {
-            return Ok(Some(head.clone()));
-        }
         let head = peek_head(root)?;
-        *seen = stat.filter(|stat| is_old(*stat)).zip(head.clone());
+        *self.lock() = stat.filter(|stat| is_old(*stat)).zip(head.clone());
         Ok(head)
+    }
+
+    /// The same, but not once more while its file looks the same. If it was damaged without a trace, that is not seen.
+    pub fn get(&self, root: &Root) -> Result<Option<Head>, FsError> {
+        let stat = root.stat(BASELINE)?;
+        let known = self.lock().clone().filter(|(looked, _)| Some(*looked) == stat);
+        known.map_or_else(|| self.read(root), |(_, head)| Ok(Some(head)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Stat, Head)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -129,6 +134,8 @@ pub fn save(root: &Root, path: &str, baseline: &Baseline) -> Result<(), FsError>
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::disk::layout::OWN_FOLDER;
     use crate::model::manifest::InfoHash;
@@ -160,29 +167,43 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_was_seen_is_read_again_when_its_file_looks_otherwise_or_is_new() {
+    fn a_known_head_is_read_again_when_its_file_looks_otherwise_or_is_new() {
         let (dir, root) = root();
-        let seen = Seen::default();
-        let entry = || seen.peek_head(&root).unwrap().and_then(|head| head.applied_as);
-        let put = |entry, age| {
-            save(&root, BASELINE, &baseline(entry)).unwrap();
+        let head = KnownHead::default();
+        let entry = |head: Option<Head>| head.and_then(|head| head.applied_as);
+        let get = || entry(head.get(&root).unwrap());
+        let touch = |time| {
             let file = std::fs::File::options().write(true).open(dir.path().join(BASELINE));
-            file.unwrap().set_modified(UNIX_EPOCH + age).unwrap();
+            file.unwrap().set_modified(time).unwrap();
         };
-        let now = UNIX_EPOCH.elapsed().unwrap();
-        assert_eq!(entry(), None);
-        put("one", now);
-        assert_eq!(entry().as_deref(), Some("one"));
-        put("two", now);
-        assert_eq!(entry().as_deref(), Some("two"));
-        put("old", now.saturating_sub(COARSEST * 2));
-        assert_eq!(entry().as_deref(), Some("old"));
-        put("bad", now.saturating_sub(COARSEST * 2));
-        assert_eq!(entry().as_deref(), Some("old"), "it is read once");
-        put("new", now.saturating_sub(COARSEST));
-        assert_eq!(entry().as_deref(), Some("new"));
+        let put = |entry, time| {
+            save(&root, BASELINE, &baseline(entry)).unwrap();
+            touch(time);
+        };
+        let new = SystemTime::now() + Duration::from_hours(1);
+        let old = UNIX_EPOCH + Duration::from_hours(1);
+        assert_eq!(get(), None);
+        put("one", new);
+        assert_eq!(get().as_deref(), Some("one"));
+        put("two", new);
+        assert_eq!(get().as_deref(), Some("two"));
+        put("old", old);
+        assert_eq!(get().as_deref(), Some("old"));
+        put("bad", old);
+        assert_eq!(get().as_deref(), Some("old"), "it looks the same");
+        assert_eq!(entry(head.read(&root).unwrap()).as_deref(), Some("bad"));
+        assert_eq!(get().as_deref(), Some("bad"));
+        put("new", old + Duration::from_secs(1));
+        assert_eq!(get().as_deref(), Some("new"));
+        let mut damaged = std::fs::read(dir.path().join(BASELINE)).unwrap();
+        *damaged.last_mut().unwrap() ^= 1;
+        std::fs::write(dir.path().join(BASELINE), damaged).unwrap();
+        touch(old);
+        assert_eq!((get(), get()), (None, None));
+        put("end", old);
+        assert_eq!(get().as_deref(), Some("end"), "a damaged one is not known");
         std::fs::remove_file(dir.path().join(BASELINE)).unwrap();
-        assert_eq!(entry(), None);
+        assert_eq!(get(), None);
     }
 
     #[test]

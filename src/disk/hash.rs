@@ -14,11 +14,11 @@ use sha1::block_api::compress;
 
 /// Bytes of a block, the unit of SHA-1.
 const BLOCK: usize = 64;
-/// Bytes of one message that are held at once. Those of sixteen lanes fit a core's own cache, and as many that are to
-/// come; more of them are no slower.
-const HELD: usize = 32 << 10;
-/// Room for what is held and the end of the message.
-const ROOM: usize = HELD + 2 * BLOCK;
+/// Bytes of one message that are held at once, and of those that are fetched ahead. Those of sixteen lanes fit a core's own
+/// cache; more of them are no slower.
+const HELD: usize = 64 << 10;
+/// The most blocks that the end of a message takes, in bytes.
+const LAST: usize = 2 * BLOCK;
 /// The end of a message: a bit that is set, and its length in bits.
 const END: usize = 1 + 8;
 /// The most lanes an engine has.
@@ -31,7 +31,9 @@ const START: State = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2
 type Blocks<'a> = [Option<&'a [u8]>; LANES];
 
 /// For each lane, where as many bytes lie that come next, as far as that is known.
-type Coming = [Option<*const u8>; LANES];
+type Ahead = [Option<*const u8>; LANES];
+
+type Compress = fn(&mut [State; LANES], &Blocks, &Ahead);
 
 /// What computes.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +45,7 @@ pub struct Engine {
     worthwhile: usize,
     /// Whether it has the processor fetch what comes next while it computes.
     looks_ahead: bool,
-    compress: fn(&mut [State; LANES], &Blocks, &Coming),
+    compress: Compress,
 }
 
 /// The `sha1` crate: one message after the other, by the processor's own SHA-1 steps where it has them.
@@ -80,12 +82,17 @@ impl Engine {
         all
     }
 
-    fn compress(&self, states: &mut [State; LANES], blocks: &Blocks, coming: &Coming) {
+    /// Bytes of one message that it holds at once.
+    fn room(&self) -> usize {
+        if self.looks_ahead { HELD / 2 } else { HELD }
+    }
+
+    fn compress(&self, states: &mut [State; LANES], blocks: &Blocks, ahead: &Ahead) {
         let busy = blocks.iter().flatten().count();
         if busy < self.worthwhile {
             one_by_one(states, blocks);
         } else {
-            (self.compress)(states, blocks, coming);
+            (self.compress)(states, blocks, ahead);
         }
     }
 }
@@ -116,7 +123,7 @@ pub fn digests<M: Message>(
     mut done: impl FnMut(M, io::Result<[u8; 20]>) -> bool,
 ) {
     let mut messages = messages.fuse();
-    let mut lanes: Vec<Lane<M>> = (0..engine.lanes).map(|_| Lane::new()).collect();
+    let mut lanes: Vec<Lane<M>> = (0..engine.lanes).map(|_| Lane::new(engine.room())).collect();
     let mut states = [START; LANES];
     loop {
         for (lane, state) in lanes.iter_mut().zip(&mut states) {
@@ -137,12 +144,12 @@ pub fn digests<M: Message>(
             return;
         };
         let mut blocks = [None; LANES];
-        let mut coming = [None; LANES];
+        let mut ahead = [None; LANES];
         for (number, lane) in lanes.iter().enumerate().filter(|(_, lane)| !lane.is_empty()) {
             blocks[number] = Some(&lane.buffer[lane.start..][lane.at..lane.at + size]);
-            coming[number] = lane.coming.map(|start| start.wrapping_add(lane.at));
+            ahead[number] = lane.ahead.map(|start| start.wrapping_add(lane.at));
         }
-        engine.compress(&mut states, &blocks, &coming);
+        engine.compress(&mut states, &blocks, &ahead);
         lanes.iter_mut().filter(|lane| !lane.is_empty()).for_each(|lane| lane.at += size);
     }
 }
@@ -150,6 +157,8 @@ pub fn digests<M: Message>(
 /// One message under way, and what is held of it.
 struct Lane<M> {
     message: Option<M>,
+    /// Bytes of it that can be held.
+    room: usize,
     /// Whole blocks, from `at` to `end` not taken yet, both from its start.
     buffer: Box<[u8]>,
     /// Where it begins, which is where a line of the cache does.
@@ -157,7 +166,7 @@ struct Lane<M> {
     at: usize,
     end: usize,
     /// Where the bytes lie that will be held next.
-    coming: Option<*const u8>,
+    ahead: Option<*const u8>,
     /// Bytes of the message that were read.
     length: u64,
     is_padded: bool,
@@ -170,11 +179,11 @@ enum Advanced<M> {
 }
 
 impl<M: Message> Lane<M> {
-    fn new() -> Self {
-        let buffer = vec![0; ROOM + BLOCK].into_boxed_slice();
+    fn new(room: usize) -> Self {
+        let buffer = vec![0; room + LAST + BLOCK].into_boxed_slice();
         let start = buffer.as_ptr().align_offset(BLOCK).min(BLOCK);
-        let (message, coming, is_padded) = (None, None, false);
-        Self { message, buffer, start, at: 0, end: 0, coming, length: 0, is_padded }
+        let (message, ahead, is_padded) = (None, None, false);
+        Self { message, room, buffer, start, at: 0, end: 0, ahead, length: 0, is_padded }
     }
 
     fn is_empty(&self) -> bool {
@@ -203,11 +212,11 @@ impl<M: Message> Lane<M> {
         if self.is_padded {
             return Advanced::Done(message, Ok(digest(state)));
         }
-        match message.read(&mut self.buffer[self.start..][..HELD]) {
+        match message.read(&mut self.buffer[self.start..][..self.room]) {
             Ok(read) => {
                 (self.at, self.end) = (0, read);
                 self.length += read as u64;
-                if read < HELD {
+                if read < self.room {
                     self.pad();
                 }
                 self.message = Some(message);
@@ -218,7 +227,7 @@ impl<M: Message> Lane<M> {
     }
 
     fn look_ahead(&mut self) {
-        self.coming = self.message.as_mut().filter(|_| !self.is_padded).and_then(Message::ahead);
+        self.ahead = self.message.as_mut().filter(|_| !self.is_padded).and_then(Message::ahead);
     }
 
     /// Ends the message as FIPS 180-4 says in section 5.1.1.
@@ -336,6 +345,63 @@ mod tests {
                 told < 10
             });
             assert_eq!(told, 10);
+        }
+    }
+
+    /// A message in memory; each byte is the number of its page.
+    struct Pages(Vec<u8>, usize);
+
+    const PAGE: usize = 4 << 10;
+
+    impl Message for Pages {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let rest = &self.0[self.1..];
+            let size = buf.len().min(rest.len());
+            buf[..size].copy_from_slice(&rest[..size]);
+            self.1 += size;
+            Ok(size)
+        }
+
+        fn ahead(&mut self) -> Option<*const u8> {
+            self.0[self.1..].get(..HELD / 2).map(<[u8]>::as_ptr)
+        }
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "the memory itself is looked at")]
+    fn an_engine_that_looks_ahead_is_told_where_the_bytes_lie_that_come_next() {
+        use std::cell::Cell;
+        thread_local!(static TOLD: Cell<usize> = const { Cell::new(0) });
+        fn compress(states: &mut [State; LANES], blocks: &Blocks, ahead: &Ahead) {
+            for (blocks, ahead) in blocks.iter().zip(ahead) {
+                let Some((blocks, ahead)) = blocks.zip(*ahead) else { continue };
+                // SAFETY: as many bytes lie there as are held, and these were no more.
+                let next = unsafe { *ahead };
+                assert_eq!(next, blocks[0] + u8::try_from(HELD / 2 / PAGE).unwrap());
+                TOLD.set(TOLD.get() + 1);
+            }
+            one_by_one(states, blocks);
+        }
+        let lengths = [HELD / 2, HELD, 3 * HELD, 2 * HELD + 5_000];
+        let messages = || {
+            let byte = |at: usize| u8::try_from(at / PAGE).unwrap();
+            lengths.iter().map(move |&length| Pages((0..length).map(byte).collect(), 0))
+        };
+        let wanted: BTreeMap<usize, [u8; 20]> =
+            messages().map(|it| (it.0.len(), Sha1::digest(&it.0).into())).collect();
+        for (looks_ahead, told) in [(false, 0), (true, 1 + 5 + 3)] {
+            let engine = Engine { name: "test", lanes: 1, worthwhile: 0, looks_ahead, compress };
+            for lanes in [1, 3] {
+                let mut found = BTreeMap::new();
+                digests(Engine { lanes, ..engine }, messages(), |it, digest| {
+                    found.insert(it.0.len(), digest.unwrap()).is_none()
+                });
+                assert_eq!(found, wanted);
+                let times = TOLD.take();
+                // Of several, each is taken as far as the one with the least.
+                let is_fine = if lanes == 1 { times == told } else { times.min(told) == told };
+                assert!(is_fine && (looks_ahead || times == 0), "{times} with {lanes} lanes");
+            }
         }
     }
 }

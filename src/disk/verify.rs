@@ -27,7 +27,7 @@ pub trait Content: Sync {
     /// there: the piece does not count.
     fn read(&self, piece: usize, entry: EntryIndex, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
-    /// What the system holds in memory of an entry from a place on, as far as that is known and worth a look.
+    /// A part of an entry around a place, if the system holds it in memory and it is worth a look.
     fn cached(&self, _: EntryIndex, _: u64) -> Option<Arc<Cached>> {
         None
     }
@@ -146,9 +146,9 @@ struct Piece<'a, C> {
     look: Option<Look>,
 }
 
-/// What was found in memory of a file, when it was looked for.
+/// What was found in memory of an entry. What is not found is not looked for again in the same piece: to ask takes time.
 struct Look {
-    entry: EntryIndex,
+    of: EntryIndex,
     found: Option<Arc<Cached>>,
 }
 
@@ -181,13 +181,71 @@ impl<C: Content> Message for Piece<'_, C> {
     }
 
     fn ahead(&mut self) -> Option<*const u8> {
-        let Span { entry, offset, .. } = self.span?;
-        let is_over = |look: &Look| {
-            look.entry != entry || look.found.as_ref().is_some_and(|it| !it.reaches(offset))
+        let Span { entry, offset, .. } = self.span.filter(|_| !self.cancel.is_cancelled())?;
+        let holds = |look: &Look| {
+            look.of == entry && look.found.as_ref().is_none_or(|it| it.address(offset).is_some())
         };
-        if self.look.as_ref().is_none_or(is_over) {
-            self.look = Some(Look { entry, found: self.content.cached(entry, offset) });
+        if !self.look.as_ref().is_some_and(holds) {
+            // What is not needed any more makes room.
+            self.look = None;
+            self.look = Some(Look { of: entry, found: self.content.cached(entry, offset) });
         }
-        Some(self.look.as_ref()?.found.as_ref()?.address(offset))
+        self.look.as_ref()?.found.as_ref()?.address(offset)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::disk::content::Live;
+    use crate::disk::fs::Root;
+    use crate::model::manifest::tests::manifest;
+
+    #[test]
+    #[expect(unsafe_code, reason = "the memory itself is looked at")]
+    fn where_a_piece_says_lies_what_it_reads_next() {
+        const MIB: usize = 1 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = vec![0; 17 * MIB];
+        fastrand::Rng::with_seed(1).fill(&mut bytes);
+        std::fs::write(dir.path().join("f0"), bytes).unwrap();
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        let manifest = Arc::new(manifest(3 << 20, &[17 << 20]));
+        let live = Live::new(root, Arc::clone(&manifest));
+        let cancel = Cancel::default();
+
+        let mut buffer = vec![0; MIB];
+        let told = (0..6).map(|number| {
+            let it = Try { piece: number, content: &live };
+            let mut piece = Piece::new(0, &it, &manifest, &cancel);
+            let mut ahead = None;
+            let told = std::iter::from_fn(|| {
+                let read = piece.read(&mut buffer).unwrap();
+                if let Some(address) = ahead.filter(|_| read > 0) {
+                    let address: *const u8 = address;
+                    // SAFETY: the piece has it mapped, and nobody cuts the file off.
+                    assert_eq!(unsafe { *address }, buffer[0]);
+                }
+                ahead = piece.ahead();
+                (read > 0).then_some(ahead.is_some())
+            });
+            told.collect::<Vec<_>>()
+        });
+        let told: Vec<_> = told.collect();
+        if let Some(view) = live.cached(0, 0) {
+            let same = |offset| live.cached(0, offset).is_some_and(|it| Arc::ptr_eq(&it, &view));
+            assert_eq!([1, (8 << 20) - 1, 8 << 20].map(same), [true, true, false]);
+            let (whole, last) = (vec![true, true, false], vec![false, false]);
+            assert_eq!(told, [vec![whole; 5], vec![last]].concat());
+        } else {
+            assert!(!told.concat().contains(&true));
+        }
+
+        cancel.cancel();
+        let it = Try { piece: 0, content: &live };
+        assert!(Piece::new(0, &it, &manifest, &cancel).ahead().is_none());
     }
 }

@@ -21,7 +21,7 @@ use super::facts::Facts;
 use super::job::{Job, Outcome};
 use super::progress::ProgressCell;
 use super::session::Session;
-use crate::disk::baseline::Seen;
+use crate::disk::baseline::KnownHead;
 use crate::disk::fs::Root;
 use crate::disk::layout;
 use crate::disk::pace::Pace;
@@ -47,7 +47,7 @@ pub struct Context {
     pub pace: Pace,
     /// As they were when the job began.
     pub facts: Facts,
-    pub seen: Arc<Seen>,
+    pub known_head: Arc<KnownHead>,
     /// The pack's state folder.
     pub state: Arc<Root>,
     pub http: Arc<Http>,

@@ -17,7 +17,7 @@ use super::progress::ProgressCell;
 use super::session::Session;
 use super::{Message, Mode};
 use crate::config::Config;
-use crate::disk::baseline::Seen;
+use crate::disk::baseline::KnownHead;
 use crate::disk::fs::{FsError, Root};
 use crate::disk::pace::Pace;
 use crate::disk::record;
@@ -46,8 +46,7 @@ pub(super) struct Pack {
     machine: Machine,
     /// The facts as they are written down, when that is known.
     written: Option<Facts>,
-    /// What the jobs saw in the folder.
-    seen: Arc<Seen>,
+    known_head: Arc<KnownHead>,
     state: Arc<Root>,
     mode: Mode,
     tools: Tools,
@@ -76,7 +75,7 @@ impl Pack {
         Ok(Self {
             machine: Machine::new(config, facts, first_check(mode, now)),
             written,
-            seen: Arc::default(),
+            known_head: Arc::default(),
             state: Arc::new(state),
             mode,
             tools,
@@ -208,7 +207,7 @@ impl Pack {
             neighbours: self.neighbours.clone(),
             pace: Pace { readers: self.tools.readers, is_gentle: self.mode.follows() },
             facts: self.machine.facts().clone(),
-            seen: Arc::clone(&self.seen),
+            known_head: Arc::clone(&self.known_head),
             state: Arc::clone(&self.state),
             http: Arc::clone(&self.tools.http),
             session: Arc::clone(&self.tools.session),

@@ -2,70 +2,112 @@
 //!
 //! Who is about to read it can have the processor fetch it meanwhile. Nobody reads from that memory itself: when the file
 //! is cut off it is gone, and a process that reads there is ended by a signal.
+//!
+//! *Measured* on two cores of a Xeon (Emerald Rapids), a check of one file of 2 GiB: a tenth to a quarter less time where
+//! the system holds it in large parts, as it does what was written or read ahead; where it holds it page by page, neither
+//! more nor less.
 
 use std::fs::File;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::MmapRaw;
 
 use super::platform;
 
+/// Bytes that are in reach at once: they count as memory of this process.
+const MOST: u64 = 128 << 20;
+
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+
 #[derive(Debug)]
 pub struct Cached {
     memory: MmapRaw,
     part: Range<u64>,
+    _room: Room,
 }
 
 impl Cached {
-    /// `None` where the disk would have to be asked for it, or the system does not tell.
+    /// `None` where the disk would have to be asked for some of it, where the system does not tell, and while others take
+    /// all the room there is.
     pub fn of(file: &File, part: Range<u64>) -> Option<Self> {
+        let room = Room::take(&TAKEN, part.end.checked_sub(part.start)?)?;
         let memory = platform::cached(file, &part)?;
-        Some(Self { memory, part })
+        Some(Self { memory, part, _room: room })
     }
 
-    /// Whether a byte of the file is in the part.
-    pub fn reaches(&self, offset: u64) -> bool {
-        self.part.contains(&offset)
-    }
-
-    /// Where a byte of the part lies.
-    pub fn address(&self, offset: u64) -> *const u8 {
-        let distance = offset.saturating_sub(self.part.start);
-        self.memory.as_ptr().wrapping_add(usize::try_from(distance).unwrap_or_default())
+    /// Where a byte of the file lies, if it is in this part.
+    pub fn address(&self, offset: u64) -> Option<*const u8> {
+        let distance = self.part.contains(&offset).then(|| offset - self.part.start)?;
+        Some(self.memory.as_ptr().wrapping_add(usize::try_from(distance).ok()?))
     }
 }
 
-#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+/// A part of [`MOST`], which is given back when it is dropped.
+#[derive(Debug)]
+struct Room {
+    taken: &'static AtomicU64,
+    length: u64,
+}
+
+impl Room {
+    fn take(taken: &'static AtomicU64, length: u64) -> Option<Self> {
+        let more = |now: u64| now.checked_add(length).filter(|sum| *sum <= MOST);
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self { taken, length })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.length, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     #[test]
-    #[expect(unsafe_code, reason = "the memory itself is looked at")]
-    fn what_was_just_written_lies_in_memory_where_it_says() {
-        let mut file = tempfile::tempfile().unwrap();
-        let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
-        file.write_all(&bytes).unwrap();
-        let cached = Cached::of(&file, 5_000..400_000).unwrap();
-        assert_eq!(
-            [4_999, 5_000, 399_999, 400_000].map(|at| cached.reaches(at)),
-            [false, true, true, false]
-        );
-        for at in [5_000, 8_192, 100_001, 399_999] {
-            // SAFETY: it is in the part, and nobody cuts the file off.
-            assert_eq!(unsafe { *cached.address(at as u64) }, bytes[at], "byte {at}");
-        }
+    fn room_is_given_while_there_is_some_and_comes_back() {
+        static TAKEN: AtomicU64 = AtomicU64::new(0);
+        let most = Room::take(&TAKEN, MOST - 1).unwrap();
+        assert!(Room::take(&TAKEN, 2).is_none());
+        assert!(Room::take(&TAKEN, u64::MAX).is_none());
+        let rest = Room::take(&TAKEN, 1).unwrap();
+        drop(most);
+        assert!(Room::take(&TAKEN, MOST).is_none());
+        drop(rest);
+        assert!(Room::take(&TAKEN, MOST).is_some());
     }
 
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
     #[test]
-    fn what_the_disk_would_have_to_be_asked_for_is_not_there() {
+    #[expect(unsafe_code, reason = "the memory itself is looked at")]
+    fn what_was_just_written_lies_in_memory_where_it_says() {
+        use std::io::{Seek, SeekFrom, Write};
+
+        use crate::disk::fs::paged::PAGE;
+        const HOLE: u64 = 10 * PAGE as u64;
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&vec![1; 100_000]).unwrap();
-        file.set_len(1 << 20).unwrap();
-        assert!(Cached::of(&file, 0..1 << 20).is_none());
-        assert!(Cached::of(&file, 0..100_000).is_some());
-        assert!(Cached::of(&file, 2 << 20..3 << 20).is_none());
+        file.seek(SeekFrom::Start(HOLE)).unwrap();
+        let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        file.write_all(&bytes).unwrap();
+        let (start, end) = (HOLE + 5_000, HOLE + 400_000);
+        let Some(cached) = Cached::of(&file, start..end) else {
+            return assert!(platform::linux_version() < Some((6, 5)));
+        };
+        for at in [start, start + 3_192, start + 95_001, end - 1] {
+            // SAFETY: it is in the part, and nobody cuts the file off.
+            let byte = unsafe { *cached.address(at).unwrap() };
+            assert_eq!(byte, bytes[usize::try_from(at - HOLE).unwrap()], "byte {at}");
+        }
+        assert_eq!([start - 1, end].map(|at| cached.address(at)), [None, None]);
+        assert!(Cached::of(&file, 0..end).is_none(), "the disk would be asked for the hole");
+        assert!(
+            Cached::of(&file, end..end + (1 << 20)).is_none(),
+            "there is nothing after the end"
+        );
     }
 }

@@ -311,31 +311,49 @@ pub(super) fn begin_sync(file: &File, offset: u64, length: usize) {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn begin_sync(_: &File, _: u64, _: usize) {}
 
-/// A part of a file where it lies in memory, if its last page is there: a file is read from its start. All of it is then
-/// given its place among what this process can reach, or the processor would not find it
-/// (<https://man7.org/linux/man-pages/man2/mincore.2.html>, `MADV_POPULATE_READ` of
+/// A part of a file where it lies in memory, if all of it is there. It is given its place among what this process can
+/// reach, or the processor would not find it (`MADV_POPULATE_READ` of
 /// <https://man7.org/linux/man-pages/man2/madvise.2.html>).
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "only the C library can be asked for it")]
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
 pub(super) fn cached(file: &File, part: &Range<u64>) -> Option<MmapRaw> {
     use memmap2::{Advice, MmapOptions};
-
-    use super::paged::PAGE;
-    let length = usize::try_from(part.end - part.start).ok()?;
-    let memory = MmapOptions::new().offset(part.start).len(length).map_raw_read_only(file).ok()?;
-    let last = memory.as_mut_ptr().wrapping_add(length - 1);
-    let page = last.map_addr(|address| address & !(PAGE - 1));
-    let mut is_there = 0;
-    // SAFETY: one page is asked for, and there is room for the answer about it.
-    let answer = unsafe { libc::mincore(page.cast(), 1, &raw mut is_there) };
-    if answer != 0 || is_there & 1 == 0 {
+    let length = part.end.checked_sub(part.start)?;
+    if cached_bytes(file, part.start, length)? < length {
         return None;
     }
+    let length = usize::try_from(length).ok()?;
+    let memory = MmapOptions::new().offset(part.start).len(length).map_raw_read_only(file).ok()?;
     memory.advise(Advice::PopulateRead).ok()?;
     Some(memory)
 }
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+/// How much of a part of a file lies in memory: bytes, in whole pages. Linux tells since 6.5, and since 6.13 only those who
+/// may write the file or own it (`cachestat` in <https://github.com/torvalds/linux/blob/v6.18/mm/filemap.c>).
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+#[expect(unsafe_code, reason = "only the system itself can be asked for it")]
+fn cached_bytes(file: &File, offset: u64, length: u64) -> Option<u64> {
+    use std::os::fd::AsRawFd;
+
+    use linux_raw_sys::general::{__NR_cachestat, cachestat, cachestat_range};
+
+    use super::paged::PAGE;
+    let part = cachestat_range { off: offset, len: length };
+    let mut found = cachestat {
+        nr_cache: 0,
+        nr_dirty: 0,
+        nr_writeback: 0,
+        nr_evicted: 0,
+        nr_recently_evicted: 0,
+    };
+    // SAFETY: the file is open, and what is passed is what the system takes and fills.
+    let answer = unsafe {
+        let file = file.as_raw_fd();
+        libc::syscall(__NR_cachestat.into(), file, &raw const part, &raw mut found, 0)
+    };
+    (answer == 0).then(|| found.nr_cache.saturating_mul(PAGE as u64))
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")))]
 pub(super) fn cached(_: &File, _: &Range<u64>) -> Option<MmapRaw> {
     None
 }

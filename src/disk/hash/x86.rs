@@ -14,10 +14,10 @@ mod sha_ni;
 
 use std::arch::x86_64::{__cpuid, CpuidResult};
 
-use super::{BLOCK, Blocks, Coming, Engine, LANES, ROOM, State};
+use super::{Ahead, BLOCK, Blocks, Compress, Engine, HELD, LANES, LAST, State};
 
 /// What a lane without a message works on; nobody looks at what comes out.
-static NOTHING: [u8; ROOM] = [0; ROOM];
+static NOTHING: [u8; HELD + LAST] = [0; HELD + LAST];
 
 /// The constants of section 4.2.1.
 const K: [i32; 4] = [
@@ -32,24 +32,17 @@ const K: [i32; 4] = [
 /// 1.6 on the others before its order was chosen by hand; AVX2 3.7, 3.2, 2.9; the library 2.1, 1.6, 1.6. Other processors
 /// of Intel are taken to be like that one.
 pub(super) fn engines() -> Vec<Engine> {
-    let looks_ahead = false;
-    let narrow = Engine { name: "AVX2", lanes: 8, worthwhile: 4, looks_ahead, compress: avx2 };
-    let own = Engine {
-        name: "SHA-NI",
-        lanes: sha_ni::STREAMS,
-        worthwhile: 2,
-        compress: sha_ni,
-        ..narrow
+    let plain = |name, lanes, worthwhile, compress| Engine {
+        name,
+        lanes,
+        worthwhile,
+        looks_ahead: false,
+        compress,
     };
-    let twice = Engine {
-        name: "AVX-512 twice",
-        lanes: 32,
-        worthwhile: 5,
-        compress: avx512_twice,
-        ..narrow
-    };
-    let wide =
-        Engine { name: "AVX-512", lanes: 16, worthwhile: 5, looks_ahead: true, compress: avx512 };
+    let twice = plain("AVX-512 twice", 32, 5, avx512_twice as Compress);
+    let wide = Engine { looks_ahead: true, ..plain("AVX-512", 16, 5, avx512) };
+    let own = plain("SHA-NI", sha_ni::STREAMS, 2, sha_ni);
+    let narrow = plain("AVX2", 8, 4, avx2);
     let mut all =
         [(has_avx512(), wide), (has_avx512(), twice), (has_sha_ni(), own), (has_avx2(), narrow)];
     if is_from(b"GenuineIntel") {
@@ -94,17 +87,18 @@ fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-fn avx512(states: &mut [State; LANES], blocks: &Blocks, coming: &Coming) {
+fn avx512(states: &mut [State; LANES], blocks: &Blocks, ahead: &Ahead) {
     assert!(has_avx512());
     let (data, size) = filled::<16>(blocks);
-    let coming = std::array::from_fn(|lane| coming[lane].unwrap_or(data[lane].as_ptr()));
+    // Where nothing is known to come, what is there already is fetched once more.
+    let ahead = std::array::from_fn(|lane| ahead[lane].unwrap_or(data[lane].as_ptr()));
     // SAFETY: the processor has what it needs.
-    unsafe { avx512::blocks(states, &data, &coming, size) }
+    unsafe { avx512::blocks(states, &data, &ahead, size) }
 }
 
-fn avx512_twice(states: &mut [State; LANES], blocks: &Blocks, coming: &Coming) {
+fn avx512_twice(states: &mut [State; LANES], blocks: &Blocks, ahead: &Ahead) {
     if blocks[16..].iter().all(Option::is_none) {
-        return avx512(states, blocks, coming);
+        return avx512(states, blocks, ahead);
     }
     assert!(has_avx512());
     let (data, size) = filled::<32>(blocks);
@@ -112,14 +106,14 @@ fn avx512_twice(states: &mut [State; LANES], blocks: &Blocks, coming: &Coming) {
     unsafe { avx512_twice::blocks(states, &data, size) }
 }
 
-fn sha_ni(states: &mut [State; LANES], blocks: &Blocks, _: &Coming) {
+fn sha_ni(states: &mut [State; LANES], blocks: &Blocks, _: &Ahead) {
     assert!(has_sha_ni());
     let (data, size) = filled(blocks);
     // SAFETY: the processor has what it needs.
     unsafe { sha_ni::blocks(states, &data, size) }
 }
 
-fn avx2(states: &mut [State; LANES], blocks: &Blocks, _: &Coming) {
+fn avx2(states: &mut [State; LANES], blocks: &Blocks, _: &Ahead) {
     assert!(has_avx2());
     let (data, size) = filled::<8>(blocks);
     // SAFETY: the processor has what it needs.

@@ -29,7 +29,7 @@ pub(super) fn recover(context: &Context) -> Result<Outcome, Fault> {
     let Some(root) = layout::look(&config.folder, known)? else {
         return Ok(Outcome::Recovered(Found::default()));
     };
-    let baseline = context.seen.peek_head(&root)?;
+    let baseline = context.known_head.read(&root)?;
     let is_damaged = baseline.is_none() && root.stat(layout::BASELINE)?.is_some();
     if !is_damaged && !journal::is_there(&root)? {
         // Nothing to mend: a look is enough, and works where nothing may be written.
@@ -103,7 +103,7 @@ fn in_trash(
 
 /// The same after a change that is done already: that nobody can tell is no reason to fail it.
 fn still_in_trash(context: &Context, root: &Root, cleaned: Option<String>) -> Option<InTrash> {
-    let baseline = context.seen.peek_head(root).map_err(Fault::from);
+    let baseline = baseline::peek_head(root).map_err(Fault::from);
     let found = baseline.and_then(|b| in_trash(context, root, undone_by(b.as_ref()), cleaned));
     let unknown = |fault: &Fault| tracing::debug!("what is in the trash is not known: {fault}");
     found.inspect_err(unknown).ok()
@@ -122,7 +122,7 @@ fn found(baseline: Option<Head>, marker: Option<Marker>) -> Found {
 pub(super) fn empty_trash(context: &Context) -> Result<Option<InTrash>, Fault> {
     let Some(known) = context.facts.known_marker() else { return Ok(None) };
     let folder = layout::lock(&context.config.folder, Some(known))?;
-    let undo = context.seen.peek_head(&folder.root)?.and_then(|baseline| baseline.applied_as);
+    let undo = baseline::peek_head(&folder.root)?.and_then(|baseline| baseline.applied_as);
     expire_trash(context, &folder.root, &[&undo.unwrap_or_default()]);
     Ok(still_in_trash(context, &folder.root, None))
 }
@@ -271,7 +271,7 @@ pub(super) fn clean(
     let Some(root) = layout::look(&context.config.folder, known)? else {
         return untouched(Vec::new());
     };
-    let baseline = context.seen.peek_head(&root)?;
+    let baseline = baseline::peek_head(&root)?;
     if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
         return recover(context);
     }
@@ -295,7 +295,7 @@ pub(super) fn clean(
         return untouched(moved);
     }
     let folder = layout::lock(&context.config.folder, known)?;
-    let baseline = context.seen.peek_head(&folder.root)?;
+    let baseline = baseline::peek_head(&folder.root)?;
     if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
         drop(folder);
         return recover(context);

@@ -155,7 +155,7 @@ fn trusted(
 pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fault> {
     let root = layout::look(&context.config.folder, context.facts.known_marker())?;
     let (head, seen) = both(
-        || root.as_deref().map(|root| context.seen.peek_head(root)).transpose(),
+        || root.as_deref().map(|root| context.known_head.get(root)).transpose(),
         || see(context, root.as_deref(), &release),
     );
     let installed = head?.flatten().map(|head| head.release);

@@ -30,11 +30,11 @@ pub(super) fn blocks(
     (0..Transposition::STEPS).for_each(|step| next.step(step, data, 0));
     for at in (0..size).step_by(BLOCK) {
         let mut w = next.words;
-        // After each five of the sixteen, another lane's turn comes to have a line fetched.
         // Only one of the units that compute can move words between lanes. It does so for the next block beside the
         // rounds of this one, which keep the others busy; at the end, for the last block once more and for nothing.
         let coming = (at + BLOCK).min(last);
         let mut meanwhile = |rounds: usize| {
+            // Sixteen times in a block: once for each lane.
             fetch(ahead[rounds / 5 - 1].wrapping_add(at));
             if let Some(step) = (rounds / 5).checked_sub(FIRST_STEP) {
                 next.step(step, data, coming);
