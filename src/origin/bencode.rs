@@ -10,6 +10,8 @@
 
 use std::collections::BTreeSet;
 
+const FEW: usize = 8;
+
 /// How deep lists and dictionaries may lie in each other.
 pub const MAX_NESTING: usize = 64;
 
@@ -41,6 +43,31 @@ pub enum Kind {
     String,
     List,
     Dictionary,
+}
+
+/// Keys of a dictionary. Most have but a few, and a release as many dictionaries as files: those are told apart without
+/// taking memory for each.
+#[derive(Default)]
+struct Keys<'a> {
+    few: [Option<&'a [u8]>; FEW],
+    others: BTreeSet<&'a [u8]>,
+}
+
+impl<'a> Keys<'a> {
+    /// Whether it is a new one.
+    fn insert(&mut self, key: &'a [u8]) -> bool {
+        for place in &mut self.few {
+            match place {
+                Some(known) if *known == key => return false,
+                Some(_) => {}
+                None => {
+                    *place = Some(key);
+                    return true;
+                }
+            }
+        }
+        self.others.insert(key)
+    }
 }
 
 /// A place in a bencoded document.
@@ -109,7 +136,7 @@ impl<'a> Reader<'a> {
         mut value: impl FnMut(&'a [u8], &mut Self) -> Result<(), E>,
     ) -> Result<(), E> {
         self.open(b'd', "a dictionary")?;
-        let mut keys = BTreeSet::new();
+        let mut keys = Keys::default();
         while !self.close() {
             let at = self.at;
             let key = self.string()?;
@@ -252,6 +279,13 @@ mod tests {
     fn keys_may_be_unsorted_but_not_twice() {
         assert_eq!(skipped(b"d1:b0:1:a0:e"), Ok(()));
         assert_eq!(skipped(b"d1:b0:1:a0:1:b0:e"), Err(BencodeError::DuplicateKey(11)));
+        let many = ('a'..='z').map(|key| format!("1:{key}0:")).collect::<Vec<_>>().concat();
+        assert_eq!(skipped(format!("d{many}e").as_bytes()), Ok(()));
+        for key in 'a'..='z' {
+            let twice = format!("d{many}1:{key}0:e");
+            let place = BencodeError::DuplicateKey(1 + many.len());
+            assert_eq!(skipped(twice.as_bytes()), Err(place), "{key}");
+        }
         assert_eq!(
             skipped(b"di1e0:e"),
             Err(BencodeError::Unexpected { at: 1, wanted: "a string" })
