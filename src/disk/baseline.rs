@@ -98,9 +98,9 @@ pub struct KnownHead(Mutex<Option<(Stat, Head)>>);
 impl KnownHead {
     /// Reads it, like [`peek_head`].
     pub fn read(&self, root: &Root) -> Result<Option<Head>, FsError> {
-        let stat = root.stat(BASELINE)?;
+        let stat = root.stat(BASELINE)?.filter(|stat| is_old(*stat));
         let head = peek_head(root)?;
-        *self.lock() = stat.filter(|stat| is_old(*stat)).zip(head.clone());
+        *self.lock() = stat.zip(head.clone());
         Ok(head)
     }
 

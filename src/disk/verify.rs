@@ -197,8 +197,6 @@ impl<C: Content> Message for Piece<'_, C> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::disk::content::Live;
     use crate::disk::fs::Root;

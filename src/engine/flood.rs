@@ -11,7 +11,8 @@ use memory_stats::memory_stats;
 
 use crate::heap;
 
-/// Bytes. A fetch holds 16 MiB of what comes, or three pieces, which may have 64 MiB each.
+/// Bytes. A fetch holds 16 MiB of what comes, or three pieces, which may have 64 MiB each; checks beside it have 128 MiB
+/// of files in reach, which count like memory.
 const MOST: u64 = 512 << 20;
 /// How often it is looked at; a quick line brings some hundred megabytes meanwhile.
 const LOOK: Duration = Duration::from_secs(2);

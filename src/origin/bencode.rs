@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 
+/// Keys of a dictionary that are kept in place.
 const FEW: usize = 8;
 
 /// How deep lists and dictionaries may lie in each other.

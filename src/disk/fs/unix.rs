@@ -6,7 +6,6 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -311,24 +310,24 @@ pub(super) fn begin_sync(file: &File, offset: u64, length: usize) {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn begin_sync(_: &File, _: u64, _: usize) {}
 
-/// A part of a file where it lies in memory, if all of it is there. It is given its place among what this process can
-/// reach, or the processor would not find it (`MADV_POPULATE_READ` of
-/// <https://man7.org/linux/man-pages/man2/madvise.2.html>).
+/// A part of a file where it lies in memory, if the system tells that all of it is there. It is given its place among what
+/// this process can reach, or the processor would not find it (`MADV_POPULATE_READ` of
+/// <https://man7.org/linux/man-pages/man2/madvise.2.html>), and the system is to keep it no longer for that.
 #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
-pub(super) fn cached(file: &File, part: &Range<u64>) -> Option<MmapRaw> {
+pub(super) fn cached(file: &File, offset: u64, length: u64) -> Option<MmapRaw> {
     use memmap2::{Advice, MmapOptions};
-    let length = part.end.checked_sub(part.start)?;
-    if cached_bytes(file, part.start, length)? < length {
+    if cached_bytes(file, offset, length)? < length {
         return None;
     }
     let length = usize::try_from(length).ok()?;
-    let memory = MmapOptions::new().offset(part.start).len(length).map_raw_read_only(file).ok()?;
+    let memory = MmapOptions::new().offset(offset).len(length).map_raw_read_only(file).ok()?;
+    memory.advise(Advice::Sequential).ok()?;
     memory.advise(Advice::PopulateRead).ok()?;
     Some(memory)
 }
 
-/// How much of a part of a file lies in memory: bytes, in whole pages. Linux tells since 6.5, and since 6.13 only those who
-/// may write the file or own it (`cachestat` in <https://github.com/torvalds/linux/blob/v6.18/mm/filemap.c>).
+/// How much of a part of a file lies in memory: bytes, in whole pages. Linux tells since 6.5, and later only those who may
+/// write the file or own it (`cachestat` in <https://github.com/torvalds/linux/blob/v6.18/mm/filemap.c>).
 #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
 #[expect(unsafe_code, reason = "only the system itself can be asked for it")]
 fn cached_bytes(file: &File, offset: u64, length: u64) -> Option<u64> {
@@ -354,7 +353,7 @@ fn cached_bytes(file: &File, offset: u64, length: u64) -> Option<u64> {
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")))]
-pub(super) fn cached(_: &File, _: &Range<u64>) -> Option<MmapRaw> {
+pub(super) fn cached(_: &File, _: u64, _: u64) -> Option<MmapRaw> {
     None
 }
 

@@ -6,7 +6,6 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::ops::Range;
 use std::os::windows::fs::FileExt;
 use std::os::windows::io::AsRawHandle;
 use std::path::{Component, Path, Prefix, PrefixComponent};
@@ -162,7 +161,7 @@ pub(super) fn begin_sync(_: &File, _: u64, _: usize) {}
 pub(super) fn forget(_: &File) {}
 
 /// The system does not tell what of a file it holds.
-pub(super) fn cached(_: &File, _: &Range<u64>) -> Option<MmapRaw> {
+pub(super) fn cached(_: &File, _: u64, _: u64) -> Option<MmapRaw> {
     None
 }
 

@@ -40,7 +40,9 @@ pub(super) fn engines() -> Vec<Engine> {
         compress,
     };
     let twice = plain("AVX-512 twice", 32, 5, avx512_twice as Compress);
-    let wide = Engine { looks_ahead: true, ..plain("AVX-512", 16, 5, avx512) };
+    // Only there does the system tell where a file lies in memory.
+    let looks_ahead = cfg!(all(target_os = "linux", target_env = "gnu"));
+    let wide = Engine { looks_ahead, ..plain("AVX-512", 16, 5, avx512) };
     let own = plain("SHA-NI", sha_ni::STREAMS, 2, sha_ni);
     let narrow = plain("AVX2", 8, 4, avx2);
     let mut all =
