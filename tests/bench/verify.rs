@@ -56,7 +56,7 @@ fn of_shape(shape: Shape, clients: &[Box<dyn Client>], rounds: usize) -> Vec<Mea
         runs.push((client.name(), Box::new(check)));
     }
     runs.push(("reading alone", Box::new(|| Ok(reading()))));
-    // aria2 has the system forget what it read.
+    // Transmission and aria2 have the system forget what they read.
     let warm = |(name, run): (_, Box<dyn Fn() -> _>)| -> Run {
         (name, Box::new(move || (reading(), run()).1))
     };
