@@ -127,12 +127,16 @@ impl Live {
             buf.fill(0);
             return Ok(());
         };
-        let open = || self.root.open_to_read_at(path).map_err(|e| e.source);
         if buf.len() as u64 == *length {
             // A file that is read at once is not read again soon.
-            return self.read_from(&open()?, entry, path, offset, buf);
+            return self.read_from(&self.open(path)?, entry, path, offset, buf);
         }
-        self.read_from(&*self.pool.get(entry, open)?, entry, path, offset, buf)
+        let file = self.pool.get(entry, || self.open(path))?;
+        self.read_from(&file, entry, path, offset, buf)
+    }
+
+    fn open(&self, path: &RelPath) -> io::Result<File> {
+        self.root.open_to_read_at(path).map_err(|e| e.source)
     }
 
     fn read_from(
@@ -167,8 +171,7 @@ impl Content for Live {
         };
         let start = offset - offset % VIEW;
         let end = start.checked_add(VIEW).filter(|end| end <= length)?;
-        let open = || self.root.open_to_read_at(path).map_err(|e| e.source);
-        let file = self.pool.get(entry, open).ok()?;
+        let file = self.pool.get(entry, || self.open(path)).ok()?;
         self.views.get(entry, start, || Cached::of(&file, start..end))
     }
 }

@@ -57,17 +57,16 @@ struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// Whether it is a new one.
     fn insert(&mut self, key: &'a [u8]) -> bool {
-        for place in &mut self.few {
-            match place {
-                Some(known) if *known == key => return false,
-                Some(_) => {}
-                None => {
-                    *place = Some(key);
-                    return true;
-                }
-            }
+        if self.few.contains(&Some(key)) {
+            return false;
         }
-        self.others.insert(key)
+        match self.few.iter_mut().find(|place| place.is_none()) {
+            Some(place) => {
+                *place = Some(key);
+                true
+            }
+            None => self.others.insert(key),
+        }
     }
 }
 
