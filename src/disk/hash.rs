@@ -9,6 +9,7 @@
 mod x86;
 
 use std::io;
+use std::sync::OnceLock;
 
 use sha1::block_api::compress;
 
@@ -71,8 +72,10 @@ pub trait Message {
 impl Engine {
     /// The fastest one of this machine.
     pub fn best() -> Self {
+        // To ask the processor takes a while where it is not a real one.
+        static BEST: OnceLock<Engine> = OnceLock::new();
         // Without optimization, the vectors are slower than the library, which is always optimized.
-        if cfg!(debug_assertions) { LIBRARY } else { Self::all()[0] }
+        *BEST.get_or_init(|| if cfg!(debug_assertions) { LIBRARY } else { Self::all()[0] })
     }
 
     /// Those that this machine has, the fastest first.

@@ -12,7 +12,7 @@ mod avx512;
 mod avx512_twice;
 mod sha_ni;
 
-use std::arch::x86_64::{__cpuid, CpuidResult};
+use std::arch::x86_64::{__cpuid_count, CpuidResult};
 
 use super::{Ahead, BLOCK, Blocks, Compress, Engine, HELD, LANES, LAST, State};
 
@@ -41,7 +41,7 @@ pub(super) fn engines() -> Vec<Engine> {
     };
     let twice = plain("AVX-512 twice", 32, 5, avx512_twice as Compress);
     // Only there does the system tell where a file lies in memory.
-    let looks_ahead = cfg!(all(target_os = "linux", target_env = "gnu"));
+    let looks_ahead = cfg!(all(target_os = "linux", target_env = "gnu")) && second_cache() >= ROOMY;
     let wide = Engine { looks_ahead, ..plain("AVX-512", 16, 5, avx512) };
     let own = plain("SHA-NI", sha_ni::STREAMS, 2, sha_ni);
     let narrow = plain("AVX2", 8, 4, avx2);
@@ -58,6 +58,25 @@ pub(super) fn engines() -> Vec<Engine> {
 
 const ZEN_5: u32 = 0x1a;
 
+/// Bytes of a core's second cache that have room for what is held of sixteen messages, for as much that is fetched, and for
+/// the rest. *Measured* on two cores of Xeons, with one file: where it has 2 MiB (Emerald Rapids), looking ahead takes a
+/// quarter less time, and where it has 1 MiB (Skylake), a sixth more.
+const ROOMY: u32 = 2 << 20;
+
+/// Bytes of a core's second cache, of a processor of Intel: its manual, volume 2A, `CPUID` with 4. Others were not measured.
+fn second_cache() -> u32 {
+    const CACHES: u32 = 4;
+    if !is_from(b"GenuineIntel") || cpuid(0).eax < CACHES {
+        return 0;
+    }
+    let mut caches = (0..8).map(|nth| cpuid_count(CACHES, nth)).take_while(|it| it.eax & 0x1f != 0);
+    let second = caches.find(|it| it.eax >> 5 & 7 == 2);
+    second.map_or(0, |CpuidResult { ebx, ecx, .. }| {
+        let [ways, parts, line] = [ebx >> 22, ebx >> 12 & 0x3ff, ebx & 0xfff].map(|it| it + 1);
+        ways.saturating_mul(parts).saturating_mul(line).saturating_mul(ecx.saturating_add(1))
+    })
+}
+
 fn is_from(maker: &[u8; 12]) -> bool {
     let CpuidResult { ebx, edx, ecx, .. } = cpuid(0);
     [ebx, edx, ecx].map(u32::to_le_bytes).as_flattened() == maker
@@ -69,10 +88,14 @@ fn family() -> u32 {
     (version >> 8 & 0xf) + (version >> 20 & 0xff)
 }
 
-#[allow(unused_unsafe, reason = "it became safe with Rust 1.94")]
 fn cpuid(leaf: u32) -> CpuidResult {
+    cpuid_count(leaf, 0)
+}
+
+#[allow(unused_unsafe, reason = "it became safe with Rust 1.94")]
+fn cpuid_count(leaf: u32, nth: u32) -> CpuidResult {
     // SAFETY: every x86-64 processor answers these.
-    unsafe { __cpuid(leaf) }
+    unsafe { __cpuid_count(leaf, nth) }
 }
 
 fn has_avx512() -> bool {
