@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::baseline::Installed;
-use super::fs::{Cached, Root, Stat, read_exact_at};
+use super::fs::{Cached, Root, Stat, check_length, read_exact_at, read_whole};
 use super::pace::Pace;
 use super::verify::Content;
 use crate::model::manifest::{Entry, EntryIndex, Manifest, PieceSet, Span};
@@ -101,12 +101,22 @@ pub struct Live {
     views: Views,
     /// How files must look to be read; a file that is not named here may look as it likes.
     expected: BTreeMap<EntryIndex, Installed>,
+    /// Whether a file must be as long as the manifest says.
+    only_whole: bool,
 }
 
 impl Live {
     pub fn new(root: Arc<Root>, manifest: Arc<Manifest>) -> Self {
         let (pool, views) = (Pool::default(), Views::default());
-        Self { root, manifest, pool, views, expected: BTreeMap::new() }
+        Self { root, manifest, pool, views, expected: BTreeMap::new(), only_whole: false }
+    }
+
+    /// Refuses to read a file that has another length than the manifest says when it is opened. No piece shows that a
+    /// file goes on where it should end.
+    #[must_use]
+    pub fn only_whole(mut self) -> Self {
+        self.only_whole = true;
+        self
     }
 
     /// Refuses to read a file that no longer looks as it did when its bytes were right.
@@ -129,30 +139,40 @@ impl Live {
         };
         if buf.len() as u64 == *length {
             // A file that is read at once is not read again soon.
-            return self.read_from(&self.open(path)?, entry, path, offset, buf);
+            let file = self.open(path)?;
+            self.check_look(&file, entry, path)?;
+            return if self.only_whole {
+                read_whole(&file, buf)
+            } else {
+                read_exact_at(&file, buf, offset)
+            };
         }
-        let file = self.pool.get(entry, || self.open(path))?;
-        self.read_from(&file, entry, path, offset, buf)
+        let file = self.pooled(entry, path, *length)?;
+        self.check_look(&file, entry, path)?;
+        read_exact_at(&file, buf, offset)
+    }
+
+    fn pooled(&self, entry: EntryIndex, path: &RelPath, length: u64) -> io::Result<Arc<File>> {
+        self.pool.get(entry, || {
+            let file = self.open(path)?;
+            if self.only_whole {
+                check_length(&file, length)?;
+            }
+            Ok(file)
+        })
     }
 
     fn open(&self, path: &RelPath) -> io::Result<File> {
         self.root.open_to_read_at(path).map_err(|e| e.source)
     }
 
-    fn read_from(
-        &self,
-        file: &File,
-        entry: EntryIndex,
-        path: &RelPath,
-        offset: u64,
-        buf: &mut [u8],
-    ) -> io::Result<()> {
+    fn check_look(&self, file: &File, entry: EntryIndex, path: &RelPath) -> io::Result<()> {
         if let Some(expected) = self.expected.get(&entry)
             && !expected.looks_like(Stat::of_file(file)?)
         {
             return Err(io::Error::other(format!("`{path}` is not as it was installed")));
         }
-        read_exact_at(file, buf, offset)
+        Ok(())
     }
 }
 
@@ -171,7 +191,7 @@ impl Content for Live {
         };
         let start = offset - offset % VIEW;
         let end = start.checked_add(VIEW).filter(|end| end <= length)?;
-        let file = self.pool.get(entry, || self.open(path)).ok()?;
+        let file = self.pooled(entry, path, *length).ok()?;
         self.views.get(entry, start, || Cached::of(&file, start..end))
     }
 }

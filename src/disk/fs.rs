@@ -14,6 +14,7 @@ mod cached;
 mod durable;
 mod error;
 mod gathered;
+mod listing;
 mod paged;
 mod points;
 pub(super) mod slices;
@@ -25,9 +26,9 @@ mod write;
 #[cfg(debug_assertions)]
 pub mod faults;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -44,6 +45,7 @@ pub use error::{FsError, hint};
 use error::{OtherDisk, is_absent};
 pub use paged::Paged;
 pub use platform::read_exact_at;
+pub(super) use platform::read_whole;
 pub use stat::{Kind, Stat};
 use straight::Straight;
 use walk::{Opened, leads_down};
@@ -443,34 +445,6 @@ impl Root {
         }
     }
 
-    /// What lies directly in a folder, by name; nothing when the folder is not there.
-    pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<(OsString, Stat)>> {
-        let mut names = Vec::new();
-        self.each(path, &mut |name, stat| names.push((name.to_owned(), stat)))?;
-        names.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(names)
-    }
-
-    /// Tells what lies directly in a folder, in no order; nothing when the folder is not there.
-    pub fn each(&self, path: impl AsRef<Path>, found: &mut dyn FnMut(&OsStr, Stat)) -> Result<()> {
-        let path = path.as_ref();
-        match self.dir_at(path).and_then(|dir| platform::each(&dir, found)) {
-            Err(e) if is_absent(&e) => Ok(()),
-            other => other.map_err(|e| self.error("list", path, e)),
-        }
-    }
-
-    /// Whether `a` and `A` are one file here: the other name leads to a file and is listed nowhere. What the
-    /// system calls the identity of a file is no help, since some file systems give each name its own.
-    pub fn ignores_case(&self, existing: &str) -> bool {
-        let (folder, name) = existing.rsplit_once('/').unwrap_or(("", existing));
-        let shouted = name.to_ascii_uppercase();
-        let is_there = || self.stat(Path::new(folder).join(&shouted)).is_ok_and(|it| it.is_some());
-        let is_listed =
-            || self.list(folder).is_ok_and(|names| names.iter().any(|(name, _)| *name == *shouted));
-        shouted != name && is_there() && !is_listed()
-    }
-
     fn open_dir(&self, path: &Path) -> Result<Opened<'_>> {
         self.dir_at(path).map_err(|e| self.error("open", path, e))
     }
@@ -490,6 +464,15 @@ impl Root {
         // Component by component, so that all of it is written as the system writes paths.
         FsError { verb, path: self.path.iter().chain(path).collect(), source }
     }
+}
+
+/// Fails for a file of another length, in bytes. It moves the file's own position, which nobody may rely on.
+pub(super) fn check_length(mut file: &File, length: u64) -> io::Result<()> {
+    if file.seek(SeekFrom::End(0))? == length { Ok(()) } else { Err(other_length()) }
+}
+
+fn other_length() -> io::Error {
+    io::Error::other("it has another length")
 }
 
 /// What a file is opened for, at any place in it.

@@ -2,6 +2,7 @@
 //!
 //! Looking changes nothing: no byte, no time. Links are seen and never followed.
 
+mod glance;
 mod walk;
 
 use std::borrow::Cow;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use super::content::Live;
 use super::fs::{FsError, Root, Stat};
+use super::layout::OWN_FOLDER;
 use super::names::{Names, Places};
 use super::reuse::{Recipes, Sources, search};
 use super::staging::Staging;
@@ -19,6 +21,7 @@ use crate::model::fault::FaultKind;
 use crate::model::manifest::{Entry, EntryIndex, Manifest, PieceSet};
 use crate::model::path::{RelPath, fold};
 
+pub use glance::{Glance, Glanced};
 pub use walk::list;
 
 /// What is in the folder, our own part of it left out.
@@ -152,6 +155,11 @@ impl Inventory {
     }
 }
 
+/// Whether something that lies directly in a folder is our own part.
+fn is_ours(dir: &str, name: &str) -> bool {
+    dir.is_empty() && fold(name) == OWN_FOLDER
+}
+
 /// Hashes what of the folder could be part of the release, but for the pieces that are `trusted`.
 pub fn scan(
     inventory: Inventory,
@@ -167,10 +175,10 @@ pub fn scan(
         root.list(closed)?;
     }
     let places = Names::of(manifest, &inventory).places(root.pace());
-    let mut candidates = candidates(manifest, &places);
-    trusted.iter().for_each(|piece| candidates.remove(piece));
+    let candidates = candidates(manifest, &places);
+    let trusted = candidates.in_both(trusted);
     let content = Live::new(Arc::clone(root), Arc::clone(manifest));
-    let mut live = verify(manifest, &candidates, &content, cancel, progress)?;
+    let mut live = verify(manifest, &candidates.without(&trusted), &content, cancel, progress)?;
     trusted.iter().for_each(|piece| live.insert(piece));
     check_readable(root, manifest, &candidates, &live)?;
     let (staged, begun) = match Staging::existing(Arc::clone(root), Arc::clone(manifest))? {

@@ -13,7 +13,7 @@ use self::guard::{displaced, guard};
 use super::baseline::{Baseline, Installed};
 use super::fs::{Kind, Stat};
 use super::inventory::{Inventory, Scan};
-use super::names::{Names, Places};
+use super::names::Names;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet, hex};
 use crate::model::pack::Policy;
@@ -144,7 +144,7 @@ pub fn plan(given: Given<'_>) -> Plan {
     let new_bytes = new_content.max(wanted_bytes).saturating_sub(staged_bytes);
     Plan {
         guard: guard(given, gone.len(), remove.len(), &actions, &displaced),
-        extras: extras(&scan.places, policy)
+        extras: extras(&scan.places.unnamed, policy)
             .filter(|(path, _)| !remove.contains_key(&path[..]) && !let_go.contains_key(&path[..]))
             .filter(|(path, _)| !with_ancestors(path).any(|path| obstacles.contains_key(path)))
             .collect(),
@@ -389,9 +389,12 @@ fn link_in_the_way(path: &str) -> Fault {
     )
 }
 
-/// What no release names and the user does not ignore.
-pub fn extras(places: &Places, policy: &Policy) -> impl Iterator<Item = (String, Stat)> {
-    let extras = places.unnamed.iter().filter(|(path, _)| !policy.spares(path));
+/// Of what no release names, what the user does not ignore.
+pub fn extras(
+    unnamed: &BTreeMap<String, Stat>,
+    policy: &Policy,
+) -> impl Iterator<Item = (String, Stat)> {
+    let extras = unnamed.iter().filter(|(path, _)| !policy.spares(path));
     extras.map(|(path, stat)| (path.clone(), *stat))
 }
 

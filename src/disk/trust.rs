@@ -23,12 +23,7 @@ pub struct Known<'a> {
 impl Known<'_> {
     /// The pieces of a release that are right in the folder without being read.
     pub fn trusted(&self, release: &Manifest, inventory: &Inventory) -> PieceSet {
-        let untouched: Vec<bool> = self
-            .manifest
-            .entries
-            .iter()
-            .map(|entry| entry.path.as_ref().is_none_or(|path| self.is_untouched(path, inventory)))
-            .collect();
+        let untouched = self.untouched(inventory);
         let mut by_hash: HashMap<&PieceHash, usize> = HashMap::new();
         for (piece, hash) in self.manifest.pieces.iter().enumerate() {
             if self.manifest.spans(piece).all(|span| untouched[span.entry]) {
@@ -45,6 +40,22 @@ impl Known<'_> {
             }
         }
         trusted
+    }
+
+    /// Of pieces of the known release whose bytes were right before the folder was listed, those that still are: a file
+    /// may have changed since, and then looks otherwise than it was installed.
+    pub fn still_right(&self, right: &PieceSet, inventory: &Inventory) -> PieceSet {
+        let untouched = self.untouched(inventory);
+        let is_untouched =
+            |&piece: &usize| self.manifest.spans(piece).all(|span| untouched[span.entry]);
+        PieceSet::of(right.capacity(), right.iter().filter(is_untouched))
+    }
+
+    /// Of each entry, whether it looks as it was installed.
+    fn untouched(&self, inventory: &Inventory) -> Vec<bool> {
+        let entries = self.manifest.entries.iter();
+        let is_untouched = |path: &RelPath| self.is_untouched(path, inventory);
+        entries.map(|entry| entry.path.as_ref().is_none_or(is_untouched)).collect()
     }
 
     fn is_untouched(&self, path: &RelPath, inventory: &Inventory) -> bool {

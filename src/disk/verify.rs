@@ -67,11 +67,21 @@ pub fn verify(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<PieceSet, Cancelled> {
     let wanted: Vec<Try<'_, _>> = wanted.iter().map(|piece| Try { piece, content }).collect();
-    let mut right = PieceSet::none(manifest.pieces.len());
-    for nth in judge(manifest, &wanted, cancel, progress)? {
-        right.insert(wanted[nth].piece);
-    }
-    Ok(right)
+    let right = judge(manifest, &wanted, cancel, progress)?;
+    Ok(PieceSet::of(manifest.pieces.len(), right.into_iter().map(|nth| wanted[nth].piece)))
+}
+
+/// The same of all pieces, of which none is begun any more once one is wrong.
+pub fn verify_until_wrong(
+    manifest: &Manifest,
+    content: &impl Content,
+    cancel: &Cancel,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<PieceSet, Cancelled> {
+    let tries = |piece| Try { piece, content };
+    let all: Vec<Try<'_, _>> = (0..manifest.pieces.len()).map(tries).collect();
+    let right = judge_until(Until::OneIsWrong, manifest, &all, cancel, progress)?;
+    Ok(PieceSet::of(manifest.pieces.len(), right))
 }
 
 /// A piece, and where its bytes may be.
@@ -89,6 +99,25 @@ pub fn judge<C: Content>(
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<usize>, Cancelled> {
+    judge_until(Until::AllAreJudged, manifest, tries, cancel, progress)
+}
+
+/// When no more tries are begun.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    AllAreJudged,
+    OneIsWrong,
+}
+
+fn judge_until<C: Content>(
+    until: Until,
+    manifest: &Manifest,
+    tries: &[Try<'_, C>],
+    cancel: &Cancel,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<usize>, Cancelled> {
+    let is_enough = AtomicBool::new(false);
+    let goes_on = || !cancel.is_cancelled() && !is_enough.load(Ordering::Relaxed);
     let next = AtomicUsize::new(0);
     let hashed = AtomicU64::new(0);
     let right = Mutex::new(Vec::new());
@@ -100,14 +129,17 @@ pub fn judge<C: Content>(
                 batch = start..(start + BATCH).min(tries.len());
             }
             let nth = batch.next()?;
-            let it = tries.get(nth).filter(|_| !cancel.is_cancelled())?;
+            let it = tries.get(nth).filter(|_| goes_on())?;
             Some(Piece::new(nth, it, manifest, cancel))
         });
         let mut mine = Vec::new();
         digests(Engine::best(), pieces, |piece, digest| {
             let expected = manifest.pieces.get(piece.number);
-            if digest.is_ok_and(|digest| Some(&digest) == expected) {
+            let is_right = digest.is_ok_and(|digest| Some(&digest) == expected);
+            if is_right {
                 mine.push(piece.nth);
+            } else if until == Until::OneIsWrong {
+                is_enough.store(true, Ordering::Relaxed);
             }
             let size = manifest.piece_size(piece.number);
             progress(hashed.fetch_add(size, Ordering::Relaxed) + size);
@@ -197,6 +229,8 @@ impl<C: Content> Message for Piece<'_, C> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use sha1::{Digest, Sha1};
+
     use super::*;
     use crate::disk::content::Live;
     use crate::disk::fs::Root;
@@ -245,5 +279,28 @@ mod tests {
         cancel.cancel();
         let it = Try { piece: 0, content: &live };
         assert!(Piece::new(0, &it, &manifest, &cancel).ahead().is_none());
+    }
+
+    #[test]
+    fn once_one_is_wrong_no_other_is_begun_and_none_that_is_right_is_lost() {
+        struct Bytes<'a>(&'a AtomicUsize);
+        impl Content for Bytes<'_> {
+            fn pace(&self) -> (usize, Pace) {
+                (1, Pace::default())
+            }
+
+            fn read(&self, piece: usize, _: EntryIndex, _: u64, buf: &mut [u8]) -> io::Result<()> {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                buf.fill(u8::from(piece == 100));
+                Ok(())
+            }
+        }
+        let mut manifest = manifest(100, &[100_000]);
+        manifest.pieces.fill(Sha1::digest([0; 100]).into());
+        let (read, cancel) = (AtomicUsize::new(0), Cancel::default());
+        let right = verify_until_wrong(&manifest, &Bytes(&read), &cancel, &|_| {}).unwrap();
+        let read = read.into_inner();
+        assert!((101..200).contains(&read), "{read}");
+        assert_eq!(right, PieceSet::of(1_000, (0..read).filter(|&piece| piece != 100)));
     }
 }

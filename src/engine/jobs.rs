@@ -9,6 +9,7 @@ mod download;
 mod fetch;
 mod look;
 mod patience;
+mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::disk::baseline::KnownHead;
 use crate::disk::fs::Root;
 use crate::disk::layout;
 use crate::disk::pace::Pace;
+use crate::disk::parts::both;
 use crate::disk::verify::Cancel;
 use crate::heap;
 use crate::model::fault::{Fault, FaultKind};
@@ -88,7 +90,7 @@ async fn carry_out(job: Job, context: Context) -> Result<Outcome, Fault> {
         Job::Apply(planned, fetched) => {
             on_disk(move || change::apply_update(&context, &planned, &fetched)).await
         }
-        Job::Verify { release } => on_disk(move || look::verify(&context, release)).await,
+        Job::Verify { release } => on_disk(move || verify::verify(&context, release)).await,
         Job::Clean { release, dry_run, automatic } => {
             on_disk(move || change::clean(&context, release, dry_run, automatic)).await
         }
@@ -106,21 +108,32 @@ async fn on_disk<T: Send + 'static>(
     ended.unwrap_or_else(|e| Err(Fault::bug(format!("a job ended early: {e}"))))
 }
 
-/// The `.torrent` of a release we know, from the state folder or the pack's own.
-fn torrent_of(context: &Context, root: Option<&Root>, release: &Release) -> Result<Vec<u8>, Fault> {
+/// The `.torrent` of a release we know, from the state folder or the pack's own, and what it says. That it is the right one
+/// is made sure of while it is read.
+fn torrent_of(
+    context: &Context,
+    root: Option<&Root>,
+    release: &Release,
+) -> Result<(Vec<u8>, Manifest), Fault> {
     let mut found = context.state.read(kept_torrent(release.digest), MAX_TORRENT)?;
     if found.is_none()
         && let Some(root) = root
     {
         found = root.read(layout::release(release.digest), MAX_TORRENT)?;
     }
-    found.filter(|bytes| Sha256::digest(bytes)[..] == release.digest.0).ok_or_else(|| {
+    let is_gone = || {
         Fault::new(
             FaultKind::StateDamaged,
             format!("the torrent of {} is no longer on this machine", release.label()),
             "Run `modsync sync` to fetch it again.",
         )
-    })
+    };
+    let torrent = found.ok_or_else(is_gone)?;
+    let is_it = || Sha256::digest(&torrent)[..] == release.digest.0;
+    match both(is_it, || read_torrent(&torrent)) {
+        (true, manifest) => Ok((torrent, manifest?)),
+        (false, _) => Err(is_gone()),
+    }
 }
 
 fn read_torrent(bytes: &[u8]) -> Result<Manifest, Fault> {

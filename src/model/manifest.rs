@@ -173,8 +173,13 @@ impl PieceSet {
 
     /// A set of all of `len` pieces.
     pub fn all(len: usize) -> Self {
+        Self::of(len, 0..len)
+    }
+
+    /// A set of these out of `len` pieces.
+    pub fn of(len: usize, pieces: impl IntoIterator<Item = usize>) -> Self {
         let mut set = Self::none(len);
-        (0..len).for_each(|piece| set.insert(piece));
+        pieces.into_iter().for_each(|piece| set.insert(piece));
         set
     }
 
@@ -214,11 +219,18 @@ impl PieceSet {
 
     /// The pieces that are in neither set.
     pub fn missing_from_both(&self, other: &Self) -> Self {
-        let mut missing = Self::none(self.len);
-        (0..self.len)
-            .filter(|&piece| !self.contains(piece) && !other.contains(piece))
-            .for_each(|piece| missing.insert(piece));
-        missing
+        let is_missing = |piece: &usize| !self.contains(*piece) && !other.contains(*piece);
+        Self::of(self.len, (0..self.len).filter(is_missing))
+    }
+
+    /// The pieces of this set that are not in the other.
+    pub fn without(&self, other: &Self) -> Self {
+        Self::of(self.len, self.iter().filter(|&piece| !other.contains(piece)))
+    }
+
+    /// The pieces that are in both sets.
+    pub fn in_both(&self, other: &Self) -> Self {
+        Self::of(self.len, self.iter().filter(|&piece| other.contains(piece)))
     }
 
     /// One bit a piece, most significant first: the wire format of BEP 3.

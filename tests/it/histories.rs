@@ -430,7 +430,8 @@ fn clean(root: Root, release: &Files, number: u8, policy: &Policy) -> Result<(),
     recover(&root, &cancel, &|_| {})?;
     let manifest = metainfo::parse(&torrent(release)).unwrap();
     let inventory = list(&root, &cancel).map_err(Fault::from)?;
-    let extras = extras(&Names::of(&manifest, &inventory).places(root.pace()), policy).collect();
+    let places = Names::of(&manifest, &inventory).places(root.pace());
+    let extras = extras(&places.unnamed, policy).collect();
     let of = Some(release_of(&manifest, number));
     let journal = Journal {
         id: trash::new_id(&root, SystemTime::now())?,

@@ -21,6 +21,7 @@ mod desktop;
 mod disks;
 mod e2e;
 mod faulty;
+mod glance;
 mod histories;
 mod hostile;
 mod layering;

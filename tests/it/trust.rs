@@ -7,7 +7,7 @@ use modsync::disk::baseline::{Baseline, Installed};
 use modsync::disk::fs::{Kind, Stat};
 use modsync::disk::inventory::Inventory;
 use modsync::disk::trust::Known;
-use modsync::model::manifest::Manifest;
+use modsync::model::manifest::{Manifest, PieceSet};
 use modsync::model::path::RelPath;
 use modsync::model::release::{Digest, Release};
 use modsync::origin::metainfo;
@@ -25,6 +25,13 @@ fn manifest(files: &[(&str, &[u8])]) -> Manifest {
 
 /// The pieces that are trusted when a file of the installed release has this time now.
 fn trusted(installed: &Manifest, release: &Manifest, changed: &str, mtime_ns: i64) -> Vec<usize> {
+    let (baseline, inventory) = seen(installed, changed, mtime_ns);
+    let known = Known { manifest: installed, baseline: &baseline, written_ns: WRITTEN };
+    known.trusted(release, &inventory).iter().collect()
+}
+
+/// The baseline of an installed release, and what is there when a file of it has this time now.
+fn seen(installed: &Manifest, changed: &str, mtime_ns: i64) -> (Baseline, Inventory) {
     let files: BTreeMap<RelPath, Installed> = installed
         .files()
         .map(|(_, path, length)| {
@@ -48,8 +55,7 @@ fn trusted(installed: &Manifest, release: &Manifest, changed: &str, mtime_ns: i6
     };
     let baseline =
         Baseline { release: release_of_baseline, files, applied_as: None, went_back_from: None };
-    let known = Known { manifest: installed, baseline: &baseline, written_ns: WRITTEN };
-    known.trusted(release, &inventory).iter().collect()
+    (baseline, inventory)
 }
 
 #[test]
@@ -67,4 +73,21 @@ fn a_piece_of_files_that_look_as_installed_is_trusted_where_it_was() {
     // The same bytes under another name are not there.
     let renamed = manifest(&[("x", &a), ("y", &b)]);
     assert_eq!(trusted(&old, &renamed, "", 0), [0_usize; 0]);
+}
+
+#[test]
+fn what_was_right_before_a_file_changed_is_not_trusted_any_more() {
+    // One has the same bytes twice, the other has them as well.
+    let (a, b) = ([noise(1, PIECE), noise(1, PIECE)].concat(), noise(1, 2 * PIECE));
+    let release = manifest(&[("a", &a), ("b", &b)]);
+    let right = PieceSet::of(4, [0, 1, 3]);
+    let still_right = |changed, mtime_ns| {
+        let (baseline, inventory) = seen(&release, changed, mtime_ns);
+        let known = Known { manifest: &release, baseline: &baseline, written_ns: WRITTEN };
+        known.still_right(&right, &inventory)
+    };
+    assert_eq!(still_right("", 0), right);
+    // It was edited between the check of its pieces and the look at it.
+    assert_eq!(still_right("a", WRITTEN + 5), PieceSet::of(4, [3]));
+    assert_eq!(still_right("b", WRITTEN - 5), PieceSet::of(4, [0, 1]));
 }

@@ -3,9 +3,10 @@
 // What cannot fail here can fail elsewhere.
 #![allow(clippy::unnecessary_wraps)]
 
-use std::ffi::OsStr;
+use std::cmp::Ordering;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -14,12 +15,33 @@ use cap_fs_ext::DirExt;
 use cap_primitives::fs::{AccessModes, AccessType};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use memmap2::MmapRaw;
+use rustix::fs::FileType;
 
+use super::paged::PAGE;
 use super::{Access, Kind, Root, Stat, slices};
 
 /// Fills `buf` from `offset`; the file's own position does not matter.
 pub fn read_exact_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
     file.read_exact_at(buf, offset)
+}
+
+/// Fills `buf` with a file, which must end where that does. It is asked for one byte more: that costs less than to ask first
+/// where it ends.
+pub fn read_whole(file: &File, buf: &mut [u8]) -> io::Result<()> {
+    let (length, mut more) = (buf.len(), [0]);
+    let mut parts = [IoSliceMut::new(buf), IoSliceMut::new(&mut more)];
+    let read = rustix::io::preadv(file, &mut parts, 0);
+    match read.map_or(Ordering::Less, |read| read.cmp(&length)) {
+        // Where it goes on, its last page has more; if that one is full, the next may not be to be had.
+        Ordering::Equal if !length.is_multiple_of(PAGE) => Ok(()),
+        Ordering::Equal => super::check_length(file, length as u64),
+        Ordering::Greater => Err(super::other_length()),
+        // It may have more than was to be had at once.
+        Ordering::Less => {
+            super::check_length(file, length as u64)?;
+            file.read_exact_at(buf, 0)
+        }
+    }
 }
 
 /// Writes all of `buf` at `offset`; the file's own position does not matter.
@@ -103,36 +125,55 @@ pub(super) fn spins(_: &Dir) -> Option<bool> {
 
 /// Tells what lies directly in a folder.
 pub(super) fn each(dir: &Dir, found: &mut dyn FnMut(&OsStr, Stat)) -> io::Result<()> {
-    use rustix::fs::{AtFlags, Dir as Listing, FileType, Mode, OFlags, openat, statat};
+    use rustix::fs::{AtFlags, statat};
+    each_entry(dir, |name, _| match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => {
+            let kind = kind_of(FileType::from_raw_mode(stat.st_mode)).unwrap_or(Kind::Other);
+            let modified = (stat.st_mtime, stat.st_mtime_nsec);
+            found(OsStr::from_bytes(name.to_bytes()), stat_of(kind, stat.st_size, modified));
+            Ok(())
+        }
+        Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(e) => Err(e.into()),
+    })
+}
+
+/// Some file systems keep the kinds of what a folder has apart from the names
+/// (`DT_UNKNOWN`, <https://man7.org/linux/man-pages/man3/readdir.3.html>).
+pub(super) fn each_kind(dir: &Dir, found: &mut dyn FnMut(&OsStr, Option<Kind>)) -> io::Result<()> {
+    each_entry(dir, |name, kind| {
+        found(OsStr::from_bytes(name.to_bytes()), kind_of(kind));
+        Ok(())
+    })
+}
+
+fn each_entry(
+    dir: &Dir,
+    mut found: impl FnMut(&CStr, FileType) -> io::Result<()>,
+) -> io::Result<()> {
+    use rustix::fs::{Dir as Listing, Mode, OFlags, openat};
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut listing = Listing::new(openat(dir, ".", flags, Mode::empty())?)?;
     while let Some(entry) = listing.read() {
         let entry = entry?;
         let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => {
-                let kind = match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::RegularFile => Kind::File,
-                    FileType::Directory => Kind::Dir,
-                    FileType::Symlink => Kind::Link,
-                    FileType::Fifo
-                    | FileType::Socket
-                    | FileType::CharacterDevice
-                    | FileType::BlockDevice
-                    | FileType::Unknown => Kind::Other,
-                };
-                let modified = (stat.st_mtime, stat.st_mtime_nsec);
-                let name = OsStr::from_bytes(name.to_bytes());
-                found(name, stat_of(kind, stat.st_size, modified));
-            }
-            Err(rustix::io::Errno::NOENT) => {}
-            Err(e) => return Err(e.into()),
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            found(name, entry.file_type())?;
         }
     }
     Ok(())
+}
+
+fn kind_of(kind: FileType) -> Option<Kind> {
+    match kind {
+        FileType::RegularFile => Some(Kind::File),
+        FileType::Directory => Some(Kind::Dir),
+        FileType::Symlink => Some(Kind::Link),
+        FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice => {
+            Some(Kind::Other)
+        }
+        FileType::Unknown => None,
+    }
 }
 
 /// The width of the numbers differs between systems.
@@ -335,7 +376,6 @@ fn cached_bytes(file: &File, offset: u64, length: u64) -> Option<u64> {
 
     use linux_raw_sys::general::{__NR_cachestat, cachestat, cachestat_range};
 
-    use super::paged::PAGE;
     let part = cachestat_range { off: offset, len: length };
     let mut found = cachestat {
         nr_cache: 0,
@@ -365,7 +405,6 @@ pub(super) fn open_direct(file: &File) -> Option<File> {
 
     use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, statx};
 
-    use super::paged::PAGE;
     let stat = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
     let (memory, place) = (stat.stx_dio_mem_align, stat.stx_dio_offset_align);
     let takes_pages = [memory, place].iter().all(|&to| to > 0 && PAGE.is_multiple_of(to as usize));

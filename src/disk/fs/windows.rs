@@ -19,7 +19,7 @@ use windows::Win32::Foundation::HANDLE;
 use windows::Win32::Storage::FileSystem::GetVolumeInformationByHandleW;
 use windows::Win32::System::SystemServices::FILE_SUPPORTS_BLOCK_REFCOUNTING;
 
-use super::{Access, Root, Stat, is_absent, slices};
+use super::{Access, Kind, Root, Stat, is_absent, slices};
 
 /// The way from an open folder of a server to what is in it is one that cap-std gets wrong
 /// (<https://github.com/bytecodealliance/cap-std/issues/318>): what there is would not be seen.
@@ -66,6 +66,11 @@ pub(super) fn each(dir: &Dir, found: &mut dyn FnMut(&OsStr, Stat)) -> io::Result
     Ok(())
 }
 
+/// All that is told of a file comes with its name here: who lists the looks has no more to do.
+pub(super) fn each_kind(_: &Dir, _: &mut dyn FnMut(&OsStr, Option<Kind>)) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
 /// Fills `buf` from `offset`; moves the file's own position, which nobody may rely on.
 pub fn read_exact_at(file: &File, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buf.is_empty() {
@@ -80,6 +85,12 @@ pub fn read_exact_at(file: &File, mut buf: &mut [u8], mut offset: u64) -> io::Re
         }
     }
     Ok(())
+}
+
+/// Fills `buf` with a file, which must end where that does.
+pub fn read_whole(file: &File, buf: &mut [u8]) -> io::Result<()> {
+    super::check_length(file, buf.len() as u64)?;
+    read_exact_at(file, buf, 0)
 }
 
 /// Writes all of `buf` at `offset`; moves the file's own position, which nobody may rely on.

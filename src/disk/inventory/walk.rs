@@ -5,13 +5,13 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 
-use super::{Inventory, Other, ScanError};
+use super::{Inventory, Other, ScanError, is_ours};
 use crate::disk::fs::{FsError, Kind, Root, Stat};
 use crate::disk::layout::OWN_FOLDER;
 use crate::disk::pace::Pace;
 use crate::disk::verify::{Cancel, Cancelled};
 use crate::model::fault::FaultKind;
-use crate::model::path::{RelPath, fold};
+use crate::model::path::RelPath;
 
 /// Lists the folder.
 pub fn list(root: &Root, cancel: &Cancel) -> Result<Inventory, ScanError> {
@@ -120,10 +120,10 @@ impl Listed {
 
     fn add(&mut self, name: &OsStr, stat: Stat) {
         let shown = name.to_string_lossy();
-        if self.prefix == 0 && fold(&shown) == OWN_FOLDER {
+        self.path.truncate(self.prefix);
+        if is_ours(&self.path, &shown) {
             return;
         }
-        self.path.truncate(self.prefix);
         self.path.push_str(&shown);
         let can_be_named = name.to_str().is_some();
         match (stat.kind, RelPath::new(&self.path)) {

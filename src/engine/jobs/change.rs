@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::{Context, read_torrent, torrent_of};
+use super::{Context, torrent_of};
 use crate::disk::baseline::{self, Baseline, Head, Installed};
 use crate::disk::complete::Staged;
 use crate::disk::fs::Root;
@@ -275,11 +275,11 @@ pub(super) fn clean(
     if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
         return recover(context);
     }
-    let manifest = read_torrent(&torrent_of(context, Some(&root), &release)?)?;
+    let (_, manifest) = torrent_of(context, Some(&root), &release)?;
     root.set_pace(context.pace);
     let inventory = inventory::list(&root, &context.cancel)?;
     let places = Names::of(&manifest, &inventory).places(root.pace());
-    let extras: BTreeMap<_, _> = plan::extras(&places, &context.config.policy).collect();
+    let extras: BTreeMap<_, _> = plan::extras(&places.unnamed, &context.config.policy).collect();
     let moved: Vec<_> = extras
         .iter()
         .map(|(path, stat)| FileLine { path: path.clone(), length: stat.length })

@@ -1,16 +1,16 @@
-//! Looks at the folder: plans and verdicts. Nothing is changed.
+//! Looks at the folder and plans. Nothing is changed.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Context, change, read_torrent, torrent_of};
+use super::{Context, change, torrent_of};
 use crate::disk::baseline::{self, Baseline};
 use crate::disk::fs::Root;
 use crate::disk::inventory::{self, Inventory, Scan, ScanError};
 use crate::disk::layout;
 use crate::disk::parts::both;
-use crate::disk::plan::{self, Action, Given};
+use crate::disk::plan::{self, Given};
 use crate::disk::superseded::Superseded;
 use crate::disk::trust::Known;
 use crate::engine::job::{Look, Outcome, Planned};
@@ -19,7 +19,6 @@ use crate::model::fault::Fault;
 use crate::model::manifest::{Manifest, PieceSet};
 use crate::model::pack::PackConfig;
 use crate::model::release::Release;
-use crate::model::report::{FileLine, PlanReport, Problem, ProblemKind, VerifyReport};
 use crate::model::snapshot::Unit;
 
 /// Looks at the folder and plans. Nothing is changed.
@@ -34,9 +33,19 @@ pub(super) fn scan(context: &Context, release: Release, look: Look) -> Result<Ou
     {
         return Ok(Outcome::AsInstalled);
     }
-    let (parsed, inventory) = see(context, root.as_deref(), &release)?;
-    let trusting = baseline.as_ref().filter(|_| look != Look::Whole);
-    let scan = read(context, root.as_ref(), &parsed.manifest, inventory, trusting)?;
+    root.iter().for_each(|root| root.set_pace(context.pace));
+    let (parsed, inventory) = both(
+        || parse(context, root.as_deref(), &release),
+        || root.as_deref().map(|root| inventory::list(root, &context.cancel)).transpose(),
+    );
+    let (parsed, inventory) = (parsed?, inventory?);
+    let trusted = match (&root, &inventory, &baseline) {
+        (Some(root), Some(inventory), Some(baseline)) if look != Look::Whole => {
+            trusted(context, root, baseline, &parsed.manifest, inventory)?
+        }
+        _ => PieceSet::none(parsed.manifest.pieces.len()),
+    };
+    let scan = read(context, root.as_ref(), &parsed.manifest, inventory, &trusted, 0)?;
     let planned = plan_of(context, root, baseline, parsed, scan, release)?;
     Ok(Outcome::Scanned(Arc::new(planned)))
 }
@@ -59,53 +68,45 @@ fn looks_installed(root: &Root, baseline: &Baseline, config: &PackConfig) -> Res
 }
 
 /// The torrent of a release, and what it says.
-struct Parsed {
+pub(super) struct Parsed {
     torrent: Bytes,
-    manifest: Arc<Manifest>,
+    pub manifest: Arc<Manifest>,
 }
 
-/// Reads the torrent and lists the folder.
-fn see(
+/// Reads the torrent of a release.
+pub(super) fn parse(
     context: &Context,
     root: Option<&Root>,
     release: &Release,
-) -> Result<(Parsed, Option<Inventory>), Fault> {
-    root.iter().for_each(|root| root.set_pace(context.pace));
-    let parse = || -> Result<_, Fault> {
-        let torrent = Bytes::from(torrent_of(context, root, release)?);
-        let manifest = Arc::new(read_torrent(&torrent)?);
-        context.progress.set(0, manifest.stream_length, Unit::Bytes);
-        Ok(Parsed { torrent, manifest })
-    };
-    let list = || root.map(|root| inventory::list(root, &context.cancel)).transpose();
-    let (parsed, inventory) = both(parse, list);
-    Ok((parsed?, inventory?))
+) -> Result<Parsed, Fault> {
+    let (torrent, manifest) = torrent_of(context, root, release)?;
+    context.progress.set(0, manifest.stream_length, Unit::Bytes);
+    Ok(Parsed { torrent: torrent.into(), manifest: Arc::new(manifest) })
 }
 
-/// Reads what lies in the places of the release, but what looks as the baseline says when that is to be trusted.
-fn read(
+/// Reads what lies in the places of the release, but the pieces that are trusted to be right. So many bytes of
+/// it were read before.
+pub(super) fn read(
     context: &Context,
     root: Option<&Arc<Root>>,
     manifest: &Arc<Manifest>,
     inventory: Option<Inventory>,
-    trusting: Option<&Baseline>,
+    trusted: &PieceSet,
+    before: u64,
 ) -> Result<Scan, Fault> {
     let Some((root, inventory)) = root.zip(inventory) else {
         return Ok(Scan::of_nothing(manifest));
     };
-    let done = |done| context.progress.set(done, manifest.stream_length, Unit::Bytes);
+    let done = |done| context.progress.set(before + done, manifest.stream_length, Unit::Bytes);
     plan::check_folders(manifest, &inventory)?;
-    let trusted = match trusting {
-        Some(baseline) => trusted(context, root, baseline, manifest, &inventory)?,
-        None => PieceSet::none(manifest.pieces.len()),
-    };
     let superseded = Superseded::find(root, manifest, context.offered_hash())?;
     let cancel = &context.cancel;
-    let scan = inventory::scan(inventory, root, manifest, &trusted, cancel, &done)?;
+    let scan = inventory::scan(inventory, root, manifest, trusted, cancel, &done)?;
     Ok(scan.and_superseded(&superseded, manifest, cancel).map_err(ScanError::from)?)
 }
 
-fn plan_of(
+/// Plans for what was seen and read.
+pub(super) fn plan_of(
     context: &Context,
     root: Option<Arc<Root>>,
     baseline: Option<Baseline>,
@@ -142,77 +143,13 @@ fn trusted(
     manifest: &Manifest,
     inventory: &Inventory,
 ) -> Result<PieceSet, Fault> {
-    let former =
-        torrent_of(context, Some(root), &baseline.release).and_then(|it| read_torrent(&it));
+    let former = torrent_of(context, Some(root), &baseline.release);
     let written = root.stat(layout::BASELINE)?;
-    let (Ok(former), Some(written)) = (former, written) else {
+    let (Ok((_, former)), Some(written)) = (former, written) else {
         return Ok(PieceSet::none(manifest.pieces.len()));
     };
     let known = Known { manifest: &former, baseline, written_ns: written.mtime_ns };
     Ok(known.trusted(manifest, inventory))
-}
-
-pub(super) fn verify(context: &Context, release: Release) -> Result<Outcome, Fault> {
-    let root = layout::look(&context.config.folder, context.facts.known_marker())?;
-    let (head, seen) = both(
-        || root.as_deref().map(|root| context.known_head.get(root)).transpose(),
-        || see(context, root.as_deref(), &release),
-    );
-    let installed = head?.flatten().map(|head| head.release);
-    if context.is_news(installed.as_ref()) {
-        return change::recover(context);
-    }
-    let (parsed, inventory) = seen?;
-    let scan = read(context, root.as_ref(), &parsed.manifest, inventory, None)?;
-    let is_installed = installed.is_some_and(|installed| installed.digest == release.digest);
-    if is_installed && scan.is_all_right(&parsed.manifest) {
-        // Nothing is to be done, so nothing need be planned: which files are ours, and what would be cleared, makes no
-        // difference.
-        let extra = plan::extras(&scan.places, &context.config.policy);
-        let extra = extra.map(|(path, stat)| FileLine { path, length: stat.length }).collect();
-        heap::drop_aside((parsed, scan));
-        let report = VerifyReport { extra, ..VerifyReport::of(release) };
-        return Ok(Outcome::Verified(report, None));
-    }
-    let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
-    if context.is_news(baseline.as_ref().map(|baseline| &baseline.release)) {
-        return change::recover(context);
-    }
-    let planned = plan_of(context, root, baseline, parsed, scan, release)?;
-    let report = report(&planned);
-    let repair = (!report.problems.is_empty()).then(|| Arc::new(planned));
-    Ok(Outcome::Verified(report, repair))
-}
-
-fn report(planned: &Planned) -> VerifyReport {
-    let Planned { plan, manifest, .. } = planned;
-    let problems = plan.actions.iter().filter_map(|(&entry, action)| {
-        let entry = manifest.entries.get(entry)?;
-        let path = entry.path.as_ref()?.to_string();
-        let obstacle = plan.obstacles.contains_key(&path);
-        let kind = problem(*action, entry.length, obstacle)?;
-        Some(Problem { path, kind })
-    });
-    let PlanReport { kept, extra, .. } = planned.report();
-    VerifyReport {
-        problems: problems.collect(),
-        kept,
-        extra,
-        bad_bytes: plan.wanted.iter().map(|piece| manifest.piece_size(piece)).sum(),
-        ..VerifyReport::of(plan.release.clone())
-    }
-}
-
-fn problem(action: Action, length: u64, obstacle: bool) -> Option<ProblemKind> {
-    match action {
-        Action::Add if obstacle => Some(ProblemKind::Modified),
-        Action::Add => Some(ProblemKind::Missing),
-        Action::Change(stat) if stat.length < length => Some(ProblemKind::Truncated),
-        Action::Change(stat) if stat.length == length => Some(ProblemKind::Corrupt),
-        Action::Change(_) => Some(ProblemKind::Modified),
-        Action::Suspect(_) => Some(ProblemKind::Suspect),
-        Action::Compare(_) => None,
-    }
 }
 
 impl From<ScanError> for Fault {
