@@ -134,3 +134,31 @@ fn has_empty_files(root: &Root, manifest: &Manifest, cancel: &Cancel) -> bool {
 fn joined(dir: &str, name: &str) -> String {
     if dir.is_empty() { name.to_owned() } else { [dir, "/", name].concat() }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sha1::{Digest, Sha1};
+
+    use super::*;
+    use crate::model::manifest::tests::manifest;
+
+    /// As `LONGFI~1.TXT` does on disks of Windows, and as one of two forms of an accent does elsewhere.
+    #[test]
+    fn a_name_that_is_not_listed_is_not_there_though_it_leads_to_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("f0"), [7; 100]).unwrap();
+        let root = Arc::new(Root::open(dir.path()).unwrap());
+        let mut release = manifest(100, &[100]);
+        release.pieces = vec![Sha1::digest([7; 100]).into()];
+        let release = Arc::new(release);
+        let check = |listed: &str| {
+            let glance = Glance { paths: HashSet::from([listed.to_owned()]) };
+            glance.check(&root, &release, &Cancel::default(), &|_| {}).unwrap()
+        };
+        assert!(matches!(check("f0"), Glanced::Whole { unnamed } if unnamed.is_empty()));
+        assert!(
+            matches!(check("f with a long name"), Glanced::Unsure { right } if right.count() == 0)
+        );
+    }
+}
