@@ -24,12 +24,8 @@ impl Known<'_> {
     /// The pieces of a release that are right in the folder without being read.
     pub fn trusted(&self, release: &Manifest, inventory: &Inventory) -> PieceSet {
         let untouched = self.untouched(inventory);
-        let mut by_hash: HashMap<&PieceHash, usize> = HashMap::new();
-        for (piece, hash) in self.manifest.pieces.iter().enumerate() {
-            if self.manifest.spans(piece).all(|span| untouched[span.entry]) {
-                by_hash.insert(hash, piece);
-            }
-        }
+        let by_hash: HashMap<&PieceHash, usize> =
+            untouched.iter().map(|piece| (&self.manifest.pieces[piece], piece)).collect();
         let mut trusted = PieceSet::none(release.pieces.len());
         for (piece, hash) in release.pieces.iter().enumerate() {
             if by_hash
@@ -45,17 +41,18 @@ impl Known<'_> {
     /// Of pieces of the known release whose bytes were right before the folder was listed, those that still are: a file
     /// may have changed since, and then looks otherwise than it was installed.
     pub fn still_right(&self, right: &PieceSet, inventory: &Inventory) -> PieceSet {
-        let untouched = self.untouched(inventory);
-        let is_untouched =
-            |&piece: &usize| self.manifest.spans(piece).all(|span| untouched[span.entry]);
-        PieceSet::of(right.capacity(), right.iter().filter(is_untouched))
+        right.in_both(&self.untouched(inventory))
     }
 
-    /// Of each entry, whether it looks as it was installed.
-    fn untouched(&self, inventory: &Inventory) -> Vec<bool> {
-        let entries = self.manifest.entries.iter();
+    /// The pieces of the known release in files that look as they were installed.
+    fn untouched(&self, inventory: &Inventory) -> PieceSet {
+        let Manifest { entries, pieces, .. } = self.manifest;
         let is_untouched = |path: &RelPath| self.is_untouched(path, inventory);
-        entries.map(|entry| entry.path.as_ref().is_none_or(is_untouched)).collect()
+        let untouched: Vec<bool> =
+            entries.iter().map(|entry| entry.path.as_ref().is_none_or(is_untouched)).collect();
+        let lies_there =
+            |piece: &usize| self.manifest.spans(*piece).all(|span| untouched[span.entry]);
+        PieceSet::of(pieces.len(), (0..pieces.len()).filter(lies_there))
     }
 
     fn is_untouched(&self, path: &RelPath, inventory: &Inventory) -> bool {

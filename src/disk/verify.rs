@@ -66,9 +66,7 @@ pub fn verify(
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<PieceSet, Cancelled> {
-    let wanted: Vec<Try<'_, _>> = wanted.iter().map(|piece| Try { piece, content }).collect();
-    let right = judge(manifest, &wanted, cancel, progress)?;
-    Ok(PieceSet::of(manifest.pieces.len(), right.into_iter().map(|nth| wanted[nth].piece)))
+    verify_until(Until::AllAreJudged, manifest, wanted, content, cancel, progress)
 }
 
 /// The same of all pieces, of which none is begun any more once one is wrong.
@@ -78,10 +76,21 @@ pub fn verify_until_wrong(
     cancel: &Cancel,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<PieceSet, Cancelled> {
-    let tries = |piece| Try { piece, content };
-    let all: Vec<Try<'_, _>> = (0..manifest.pieces.len()).map(tries).collect();
-    let right = judge_until(Until::OneIsWrong, manifest, &all, cancel, progress)?;
-    Ok(PieceSet::of(manifest.pieces.len(), right))
+    let all = PieceSet::all(manifest.pieces.len());
+    verify_until(Until::OneIsWrong, manifest, &all, content, cancel, progress)
+}
+
+fn verify_until(
+    until: Until,
+    manifest: &Manifest,
+    wanted: &PieceSet,
+    content: &impl Content,
+    cancel: &Cancel,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<PieceSet, Cancelled> {
+    let wanted: Vec<Try<'_, _>> = wanted.iter().map(|piece| Try { piece, content }).collect();
+    let right = judge_until(until, manifest, &wanted, cancel, progress)?;
+    Ok(PieceSet::of(manifest.pieces.len(), right.into_iter().map(|nth| wanted[nth].piece)))
 }
 
 /// A piece, and where its bytes may be.

@@ -39,13 +39,19 @@ pub(super) fn scan(context: &Context, release: Release, look: Look) -> Result<Ou
         || root.as_deref().map(|root| inventory::list(root, &context.cancel)).transpose(),
     );
     let (parsed, inventory) = (parsed?, inventory?);
-    let trusted = match (&root, &inventory, &baseline) {
-        (Some(root), Some(inventory), Some(baseline)) if look != Look::Whole => {
-            trusted(context, root, baseline, &parsed.manifest, inventory)?
+    let manifest = &parsed.manifest;
+    let scan = match root.as_ref().zip(inventory) {
+        Some((root, inventory)) => {
+            let trusted = match &baseline {
+                Some(baseline) if look != Look::Whole => {
+                    trusted(context, root, baseline, manifest, &inventory)?
+                }
+                _ => PieceSet::none(manifest.pieces.len()),
+            };
+            read(context, root, manifest, inventory, &trusted, 0)?
         }
-        _ => PieceSet::none(parsed.manifest.pieces.len()),
+        None => Scan::of_nothing(manifest),
     };
-    let scan = read(context, root.as_ref(), &parsed.manifest, inventory, &trusted, 0)?;
     let planned = plan_of(context, root, baseline, parsed, scan, release)?;
     Ok(Outcome::Scanned(Arc::new(planned)))
 }
@@ -88,15 +94,12 @@ pub(super) fn parse(
 /// it were read before.
 pub(super) fn read(
     context: &Context,
-    root: Option<&Arc<Root>>,
+    root: &Arc<Root>,
     manifest: &Arc<Manifest>,
-    inventory: Option<Inventory>,
+    inventory: Inventory,
     trusted: &PieceSet,
     before: u64,
 ) -> Result<Scan, Fault> {
-    let Some((root, inventory)) = root.zip(inventory) else {
-        return Ok(Scan::of_nothing(manifest));
-    };
     let done = |done| context.progress.set(before + done, manifest.stream_length, Unit::Bytes);
     plan::check_folders(manifest, &inventory)?;
     let superseded = Superseded::find(root, manifest, context.offered_hash())?;

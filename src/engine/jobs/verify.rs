@@ -1,6 +1,7 @@
 //! Checks every byte of the release in the folder. Nothing is changed.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 
 use super::look::{Parsed, parse, plan_of, read};
@@ -79,10 +80,7 @@ impl Check<'_> {
         let done = |done| context.progress.set(done, manifest.stream_length, Unit::Bytes);
         let glanced = glance.check(&root, manifest, &context.cancel, &done);
         match glanced.map_err(ScanError::from)? {
-            Glanced::Whole { unnamed } => {
-                heap::drop_aside(glance);
-                Ok(self.all_right(&unnamed))
-            }
+            Glanced::Whole { unnamed } => Ok(self.all_right(&unnamed, glance)),
             Glanced::Unsure { right } => {
                 drop(glance);
                 let inventory = inventory::list(&root, &context.cancel)?;
@@ -100,15 +98,14 @@ impl Check<'_> {
     ) -> Result<Outcome, Fault> {
         let manifest = &self.parsed.manifest;
         let before = trusted.iter().map(|piece| manifest.piece_size(piece)).sum();
-        let scan = read(self.context, Some(&root), manifest, Some(inventory), trusted, before)?;
+        let scan = read(self.context, &root, manifest, inventory, trusted, before)?;
         self.verdict(Some(root), scan)
     }
 
-    fn verdict(self, root: Option<Arc<Root>>, scan: Scan) -> Result<Outcome, Fault> {
+    fn verdict(self, root: Option<Arc<Root>>, mut scan: Scan) -> Result<Outcome, Fault> {
         if self.is_installed && scan.is_all_right(&self.parsed.manifest) {
-            let verified = self.all_right(&scan.places.unnamed);
-            heap::drop_aside(scan);
-            return Ok(verified);
+            let unnamed = mem::take(&mut scan.places.unnamed);
+            return Ok(self.all_right(&unnamed, scan));
         }
         let Self { context, release, parsed, .. } = self;
         let baseline = root.as_deref().map(baseline::peek).transpose()?.flatten();
@@ -123,10 +120,10 @@ impl Check<'_> {
 
     /// Nothing is to be done, so nothing need be planned: which files are ours, and what would be cleared, makes no
     /// difference.
-    fn all_right(self, unnamed: &BTreeMap<String, Stat>) -> Outcome {
+    fn all_right(self, unnamed: &BTreeMap<String, Stat>, seen: impl Send + 'static) -> Outcome {
         let extra = plan::extras(unnamed, &self.context.config.policy);
         let extra = extra.map(|(path, stat)| FileLine { path, length: stat.length }).collect();
-        heap::drop_aside(self.parsed);
+        heap::drop_aside((self.parsed, seen));
         Outcome::Verified(VerifyReport { extra, ..VerifyReport::of(self.release) }, None)
     }
 }
