@@ -4,10 +4,11 @@
 //! says which piece is right, having hashed it in our own memory, from where it is written as it is; what was written
 //! before that, or touched by somebody else, is hashed again before it is used. It runs on a
 //! current-thread runtime in a thread of its own, which measured half the time and CPU of a shared
-//! one. The bitfield is handed over through its own persistence folder (see [`Swarm::add`]).
+//! one. What is there is told to it through its own persistence folder (see [`Bitfields`]).
 //!
 //! Packs with one and the same torrent take turns with it: see [`Turn`].
 
+mod bitfields;
 mod thread;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,7 @@ use librqbit::{
 };
 use tokio::runtime;
 
+use self::bitfields::Bitfields;
 use self::thread::Thread;
 use super::one_file;
 use super::rest::Rest;
@@ -155,7 +157,7 @@ pub struct Swarm {
     _thread: Thread,
     session: Arc<Session>,
     runtime: runtime::Handle,
-    bitfields: Root,
+    bitfields: Bitfields,
     turns: Turns,
     /// How many torrents were added.
     added: AtomicUsize,
@@ -252,9 +254,9 @@ impl Swarm {
     /// Starts the session. A listen port that is taken is replaced by a free one.
     pub async fn start(options: SwarmOptions) -> Result<Self, SwarmError> {
         let folder = OwnFolder::make(&options.folder)?;
-        let bitfields = folder.all.below(&folder.name)?;
+        let own = folder.all.below(&folder.name)?;
         let rest = Arc::new(Rest::default());
-        let at = bitfields.path().to_owned();
+        let at = own.path().to_owned();
         let started = Thread::start(options, at, Arc::clone(&rest)).await;
         let (thread, session, runtime) = started.map_err(SwarmError::Start)?;
         Ok(Self {
@@ -262,7 +264,7 @@ impl Swarm {
             _folder: folder,
             session,
             runtime,
-            bitfields,
+            bitfields: Bitfields::new(own),
             turns: Turns::default(),
             added: AtomicUsize::new(0),
             rest,
@@ -292,16 +294,13 @@ impl Swarm {
     }
 
     /// Joins a torrent's swarm.
-    ///
-    /// librqbit takes what it has from `<info hash>.bitv` in its persistence folder: one bit a piece,
-    /// most significant first. That spares its own check, which runs on one thread and reads all.
     pub async fn add(&self, turn: &Turn, torrent: Torrent) -> Result<Joined, SwarmError> {
         let info_hash = turn.info_hash;
         let _needed = self.rest.needed();
         // Whoever had the last turn may have ended too early to leave.
         self.delete(info_hash).await;
         turn.is_noticed().await;
-        self.bitfields.write_atomic(format!("{info_hash}.bitv"), torrent.have.as_bytes())?;
+        let replaced = self.bitfields.tell(info_hash, &torrent.have)?;
         let entries = torrent.storage.manifest.entries.len();
         let only_files = (!torrent.unwanted.is_empty())
             .then(|| (0..entries).filter(|entry| !torrent.unwanted.contains(entry)).collect());
@@ -320,6 +319,7 @@ impl Swarm {
         };
         let session = Arc::clone(&self.session);
         let added = self.runtime.spawn(async move {
+            drop(replaced);
             let torrent = AddTorrent::from_bytes(torrent.bytes);
             let AddTorrentResponse::Added(_, torrent) =
                 session.add_torrent(torrent, Some(options)).await?

@@ -63,6 +63,32 @@ async fn all_of_a_torrent_of_which_nothing_is_here_comes_wherever_its_files_begi
     assert_eq!(staged.collect::<Vec<_>>(), place.files);
 }
 
+/// Or all peers would wait for a disk with every 16 MiB that come.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_librqbit_notes_of_a_fetch_goes_to_no_disk() {
+    for files in [&[("a.bin", 9 * PIECE)][..], &[("a.bin", 8 * PIECE), ("b.bin", PIECE)]] {
+        let place = Place::new(files);
+        let seeder = place.swarm("seeder").await;
+        place.seed(&seeder, &place.folder("full")).await;
+        let all = PieceSet::all(place.manifest.pieces.len());
+        let swarm = place.swarm("player").await;
+        let port = seeder.listen_port().unwrap();
+        let (joined, _) = place.fetch(&swarm, &place.folder("empty"), &all, port).await;
+        assert_eq!(finished(&joined).await.failure, None);
+
+        let name = format!("{}.bitv", place.manifest.info_hash);
+        let session = fs::read_dir(place.folder("player-session")).unwrap().next().unwrap();
+        let note = session.unwrap().path().join(name);
+        assert!(note.symlink_metadata().unwrap().is_symlink());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while fs::read(&note).unwrap() != all.as_bytes() {
+            assert!(Instant::now() < deadline, "librqbit notes nothing there");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_drifted_is_not_given_to_others() {
     let place = Place::new(&[("a.bin", 2 * PIECE)]);

@@ -5,12 +5,13 @@
 //! turn, and for amounts that are worth the wait. Elsewhere the system is asked to forget what it was given, as far as it can
 //! be asked.
 //!
-//! It does not promise that anything is durable: a disk has memory of its own.
+//! It does not promise that anything is durable: a disk has memory of its own. It is asked to empty that now and then, or it
+//! would take long at the end, when all wait for it (*measured* on the disk of a virtual machine: 1.2 s for 1 GiB).
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::paged::{PAGE, Paged};
@@ -22,6 +23,8 @@ const SMALL: usize = 64 << 10;
 /// Bytes that are worth a wait for the disk: a disk that takes a millisecond for them is as quick as a line of a gigabit
 /// a second.
 pub(super) const WORTHWHILE: usize = 128 << 10;
+/// Bytes in a disk's own memory that it is asked to write down.
+const UNFLUSHED: usize = 16 << 20;
 
 #[derive(Default)]
 pub(super) struct Straight {
@@ -29,6 +32,8 @@ pub(super) struct Straight {
     copies: Mutex<Paged>,
     /// A disk said that it takes pages, and then took none.
     is_refused: AtomicBool,
+    /// Bytes that the disk took since it was asked to write them down.
+    unflushed: AtomicUsize,
 }
 
 impl Straight {
@@ -63,13 +68,24 @@ impl Straight {
                 self.is_refused.store(!may_pass, Ordering::Relaxed);
                 platform::write_through(file, parts, at)
             }
-            written => written,
+            Err(e) => Err(e),
+            Ok(()) => self.flush(direct, slices::size_of(parts)),
         }
     }
 
     fn write_direct(&self, direct: &File, parts: &[&[u8]], at: u64) -> io::Result<()> {
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         gathered::write(direct, parts, at, &mut copies)
+    }
+
+    /// Has the disk write down what it took since the last time, if that is much with these bytes of a file.
+    fn flush(&self, file: &File, taken: usize) -> io::Result<()> {
+        let unflushed = self.unflushed.fetch_add(taken, Ordering::Relaxed) + taken;
+        if unflushed < UNFLUSHED {
+            return Ok(());
+        }
+        self.unflushed.store(0, Ordering::Relaxed);
+        file.sync_data()
     }
 }
 
@@ -186,5 +202,15 @@ mod tests {
     fn halves(bytes: &[u8], at: usize) -> [&[u8]; 2] {
         let (first, second) = bytes.split_at(at);
         [first, second]
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_empties_its_memory_once_it_took_much_and_it_is_told_if_it_cannot() {
+        let (straight, file) = (Straight::default(), File::open("/dev/null").unwrap());
+        for _ in 0..2 {
+            straight.flush(&file, UNFLUSHED - 1).unwrap();
+            assert_eq!(straight.flush(&file, 1).unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
     }
 }
