@@ -300,7 +300,7 @@ impl Swarm {
         // Whoever had the last turn may have ended too early to leave.
         self.delete(info_hash).await;
         turn.is_noticed().await;
-        let replaced = self.bitfields.tell(info_hash, &torrent.have)?;
+        self.bitfields.tell(info_hash, &torrent.have)?;
         let entries = torrent.storage.manifest.entries.len();
         let only_files = (!torrent.unwanted.is_empty())
             .then(|| (0..entries).filter(|entry| !torrent.unwanted.contains(entry)).collect());
@@ -319,7 +319,6 @@ impl Swarm {
         };
         let session = Arc::clone(&self.session);
         let added = self.runtime.spawn(async move {
-            drop(replaced);
             let torrent = AddTorrent::from_bytes(torrent.bytes);
             let AddTorrentResponse::Added(_, torrent) =
                 session.add_torrent(torrent, Some(options)).await?
@@ -350,14 +349,16 @@ impl Swarm {
 
     async fn delete(&self, info_hash: InfoHash) {
         let id = TorrentIdOrHash::Hash(Id20::new(info_hash.0));
-        if self.session.get(id).is_none() {
-            return;
+        if self.session.get(id).is_some() {
+            let _needed = self.rest.needed();
+            let session = Arc::clone(&self.session);
+            let left = self.runtime.spawn(async move { session.delete(id, false).await });
+            if let Ok(Err(error)) = left.await {
+                tracing::debug!(%info_hash, "leaving a swarm: {error:#}");
+            }
         }
-        let _needed = self.rest.needed();
-        let session = Arc::clone(&self.session);
-        let left = self.runtime.spawn(async move { session.delete(id, false).await });
-        if let Ok(Err(error)) = left.await {
-            tracing::debug!(%info_hash, "leaving a swarm: {error:#}");
+        if let Err(error) = self.bitfields.forget(info_hash) {
+            tracing::debug!(%info_hash, "leaving a swarm: {error}");
         }
     }
 }

@@ -66,7 +66,7 @@ async fn all_of_a_torrent_of_which_nothing_is_here_comes_wherever_its_files_begi
 /// Or all peers would wait for a disk with every 16 MiB that come.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_librqbit_notes_of_a_fetch_goes_to_no_disk() {
+async fn what_librqbit_notes_of_each_piece_goes_to_no_disk() {
     for files in [&[("a.bin", 9 * PIECE)][..], &[("a.bin", 8 * PIECE), ("b.bin", PIECE)]] {
         let place = Place::new(files);
         let seeder = place.swarm("seeder").await;
