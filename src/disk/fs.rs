@@ -44,7 +44,7 @@ use crate::model::path::{OWN_FOLDER, RelPath};
 pub use cached::Cached;
 pub use error::{FsError, hint};
 use error::{OtherDisk, is_absent};
-pub use memory::in_memory;
+pub use memory::InMemory;
 pub use paged::Paged;
 pub use platform::read_exact_at;
 pub(super) use platform::read_whole;

@@ -330,9 +330,14 @@ impl Swarm {
             }
             Ok(torrent)
         });
-        let added = added.await.map_err(|_| SwarmError::Panicked(info_hash))?;
-        let handle = added.map_err(|e| SwarmError::Add(info_hash, e))?;
-        Ok(Joined { info_hash, torrent: handle, storage: torrent.storage })
+        let added = added.await.map_err(|_| SwarmError::Panicked(info_hash));
+        match added.and_then(|added| added.map_err(|e| SwarmError::Add(info_hash, e))) {
+            Ok(handle) => Ok(Joined { info_hash, torrent: handle, storage: torrent.storage }),
+            Err(error) => {
+                self.delete(info_hash).await;
+                Err(error)
+            }
+        }
     }
 
     /// Leaves a torrent's swarm, perhaps to join it again: the turn stays. Peers take nobody twice, so who joins again

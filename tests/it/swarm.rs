@@ -77,15 +77,20 @@ async fn what_librqbit_notes_of_each_piece_goes_to_no_disk() {
         let (joined, _) = place.fetch(&swarm, &place.folder("empty"), &all, port).await;
         assert_eq!(finished(&joined).await.failure, None);
 
-        let name = format!("{}.bitv", place.manifest.info_hash);
+        let info_hash = place.manifest.info_hash;
         let session = fs::read_dir(place.folder("player-session")).unwrap().next().unwrap();
-        let note = session.unwrap().path().join(name);
+        let session = session.unwrap().path();
+        let note = session.join(format!("{info_hash}.bitv"));
         assert!(note.symlink_metadata().unwrap().is_symlink());
         let deadline = Instant::now() + Duration::from_secs(30);
         while fs::read(&note).unwrap() != all.as_bytes() {
             assert!(Instant::now() < deadline, "librqbit notes nothing there");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        swarm.leave(swarm.turn_to_fetch(info_hash).await).await;
+        let names = fs::read_dir(&session).unwrap().map(|found| found.unwrap().file_name());
+        let left: Vec<_> = names.filter(|name| name.to_string_lossy().contains(".bitv")).collect();
+        assert!(left.is_empty(), "{left:?}");
     }
 }
 

@@ -151,7 +151,8 @@ impl<'a> Download<'a> {
             }
             // The last piece counts for the others as soon as it is right, and is written only then.
             if now.finished && self.planned.arrived.has_all_of(asked) {
-                return Ok(());
+                // What failed may have failed since, and for pieces that were there already.
+                return storage.failure().map_or(Ok(()), Err);
             }
             patience.look(&before.since(&standing), &plan.release)?;
             // Who has given all leaves, and the last of it may not be written yet.
