@@ -4,7 +4,7 @@
 //! says which piece is right, having hashed it in our own memory, from where it is written as it is; what was written
 //! before that, or touched by somebody else, is hashed again before it is used. It runs on a
 //! current-thread runtime in a thread of its own, which measured half the time and CPU of a shared
-//! one. What is there is told to it through its own persistence folder (see [`Bitfields`]).
+//! one. What is there is told to it through its own persistence folder (see `bitfields`).
 //!
 //! Packs with one and the same torrent take turns with it: see [`Turn`].
 

@@ -186,6 +186,21 @@ mod tests {
         assert_eq!(straight.unflushed.into_inner(), taken);
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_that_took_much_is_asked_to_write_it_down_until_it_did() {
+        let (straight, file) = (Straight::default(), tempfile::tempfile().unwrap());
+        let cannot = File::open("/dev/null").unwrap();
+        for _ in 0..2 {
+            straight.flush(&cannot, UNFLUSHED - 1).unwrap();
+            for taken in [1, 0] {
+                let error = straight.flush(&cannot, taken).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            }
+            straight.flush(&file, 0).unwrap();
+        }
+    }
+
     #[test]
     fn only_whole_pages_are_cut_out() {
         let bytes = [0; 3 * PAGE];
@@ -206,20 +221,5 @@ mod tests {
     fn halves(bytes: &[u8], at: usize) -> [&[u8]; 2] {
         let (first, second) = bytes.split_at(at);
         [first, second]
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_disk_that_took_much_is_asked_to_write_it_down_until_it_did() {
-        let (straight, file) = (Straight::default(), tempfile::tempfile().unwrap());
-        let cannot = File::open("/dev/null").unwrap();
-        for _ in 0..2 {
-            straight.flush(&cannot, UNFLUSHED - 1).unwrap();
-            for taken in [1, 0] {
-                let error = straight.flush(&cannot, taken).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            }
-            straight.flush(&file, 0).unwrap();
-        }
     }
 }

@@ -151,7 +151,7 @@ impl<'a> Download<'a> {
             }
             // The last piece counts for the others as soon as it is right, and is written only then.
             if now.finished && self.planned.arrived.has_all_of(asked) {
-                // What failed may have failed since, and for pieces that were there already.
+                // What failed since then may be of pieces that were there already.
                 return storage.failure().map_or(Ok(()), Err);
             }
             patience.look(&before.since(&standing), &plan.release)?;
