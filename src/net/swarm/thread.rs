@@ -30,6 +30,10 @@ const SILENCE: Duration = Duration::from_secs(150);
 const HANDOVER: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How long the end of a session waits for what librqbit has other threads do: they write in its folder, and would make it
+/// anew after it was removed. One of them may ask for a host's name in vain, which takes longer.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Blocks that one peer is asked for before it has given any: as many as libtorrent remembers where nobody sets another
 /// number (<https://www.bittorrent.org/beps/bep_0010.html>, `reqq`). A peer that says a smaller one is asked for less.
 /// With fewer a quick peer waits for us.
@@ -113,7 +117,7 @@ fn run(
         // Its tasks end before it: they would complain that it is gone.
         session.cancellation_token().cancel();
     });
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(GRACE);
 }
 
 /// Whether no torrent has a peer, or looks for one.
