@@ -16,7 +16,7 @@ use crate::model::manifest::{InfoHash, PieceSet};
 /// once, the name might lead to what is opened next.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What all sessions have forgotten: one that ends does not wait for all of its threads.
+/// What all sessions have forgotten: one that ends does not wait for its threads for ever.
 static FORGOTTEN: Mutex<VecDeque<(Instant, InMemory)>> = Mutex::new(VecDeque::new());
 
 /// The bitfields in the persistence folder of a session.
