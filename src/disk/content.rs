@@ -17,10 +17,12 @@ use crate::model::path::RelPath;
 /// Open files per pool.
 const OPEN_FILES: usize = 64;
 
-/// Bytes of a file that are looked for in memory at once. Fewer are not worth it: when they are given up, all cores are
-/// made to forget where they lay, *measured* 30 to 60 µs on two cores of a Xeon (Emerald Rapids), in which these hash
-/// about half a million bytes.
+/// Bytes of a file that are looked for in memory at once.
 const VIEW: u64 = 8 << 20;
+
+/// Fewer bytes are better read: when they are given up, all cores are made to forget where they lay, *measured* 30 to 60 µs
+/// on two cores of a Xeon (Emerald Rapids), in which these hash about half a million bytes.
+const WORTHWHILE: u64 = 1 << 20;
 
 /// A few open files, the longest unused one closed first.
 #[derive(Debug, Default)]
@@ -190,8 +192,10 @@ impl Content for Live {
             return None;
         };
         let start = offset - offset % VIEW;
-        let end = start.checked_add(VIEW).filter(|end| end <= length)?;
+        let end = start.checked_add(VIEW)?.min(*length);
+        end.checked_sub(start).filter(|length| *length >= WORTHWHILE)?;
         let file = self.pooled(entry, path, *length).ok()?;
+        self.check_look(&file, entry, path).ok()?;
         self.views.get(entry, start, || Cached::of(&file, start..end))
     }
 }

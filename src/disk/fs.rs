@@ -15,6 +15,8 @@ mod durable;
 mod error;
 mod gathered;
 mod listing;
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+mod mapped;
 mod memory;
 mod paged;
 mod points;

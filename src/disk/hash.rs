@@ -11,12 +11,12 @@ mod x86;
 use std::io;
 use std::sync::OnceLock;
 
+use bytes::Bytes;
 use sha1::block_api::compress;
 
 /// Bytes of a block, the unit of SHA-1.
-const BLOCK: usize = 64;
-/// Bytes of one message that are held at once, and of those that are fetched ahead. Those of sixteen lanes fit a core's own
-/// cache; more of them are no slower.
+pub const BLOCK: usize = 64;
+/// Bytes of one message that are held at once. Those of sixteen lanes fit a core's own cache; more of them are no slower.
 const HELD: usize = 64 << 10;
 /// The most blocks that the end of a message takes, in bytes.
 const LAST: usize = 2 * BLOCK;
@@ -31,10 +31,7 @@ const START: State = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2
 /// For each lane the blocks that are to be taken into its state; all have one length.
 type Blocks<'a> = [Option<&'a [u8]>; LANES];
 
-/// For each lane, where as many bytes lie that come next, as far as that is known.
-type Ahead = [Option<*const u8>; LANES];
-
-type Compress = fn(&mut [State; LANES], &Blocks, &Ahead);
+type Compress = fn(&mut [State; LANES], &Blocks);
 
 /// What computes.
 #[derive(Debug, Clone, Copy)]
@@ -44,27 +41,22 @@ pub struct Engine {
     lanes: usize,
     /// With fewer messages than this the library is faster.
     worthwhile: usize,
-    /// Whether it has the processor fetch what comes next while it computes.
-    looks_ahead: bool,
+    /// Whether bytes that lie in memory are better hashed there than read first.
+    takes_lent: bool,
     compress: Compress,
 }
 
 /// The `sha1` crate: one message after the other, by the processor's own SHA-1 steps where it has them.
-const LIBRARY: Engine = Engine {
-    name: "library",
-    lanes: 1,
-    worthwhile: 0,
-    looks_ahead: false,
-    compress: |states, blocks, _| one_by_one(states, blocks),
-};
+const LIBRARY: Engine =
+    Engine { name: "library", lanes: 1, worthwhile: 0, takes_lent: false, compress: one_by_one };
 
 /// A message that is read piece by piece.
 pub trait Message {
     /// Fills `buf` with the next bytes; says how many, fewer than asked for only at the end.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// Where in memory the bytes lie that are read next, when that is known. It may be wrong: nothing is read there.
-    fn ahead(&mut self) -> Option<*const u8> {
+    /// The next bytes where they lie in memory, when they do: whole blocks, `most` bytes of them at most. They count as read.
+    fn lend(&mut self, _most: usize) -> Option<Bytes> {
         None
     }
 }
@@ -85,17 +77,12 @@ impl Engine {
         all
     }
 
-    /// Bytes of one message that it holds at once.
-    fn room(&self) -> usize {
-        if self.looks_ahead { HELD / 2 } else { HELD }
-    }
-
-    fn compress(&self, states: &mut [State; LANES], blocks: &Blocks, ahead: &Ahead) {
+    fn compress(&self, states: &mut [State; LANES], blocks: &Blocks) {
         let busy = blocks.iter().flatten().count();
         if busy < self.worthwhile {
             one_by_one(states, blocks);
         } else {
-            (self.compress)(states, blocks, ahead);
+            (self.compress)(states, blocks);
         }
     }
 }
@@ -126,13 +113,12 @@ pub fn digests<M: Message>(
     mut done: impl FnMut(M, io::Result<[u8; 20]>) -> bool,
 ) {
     let mut messages = messages.fuse();
-    let mut lanes: Vec<Lane<M>> = (0..engine.lanes).map(|_| Lane::new(engine.room())).collect();
+    let mut lanes: Vec<Lane<M>> = (0..engine.lanes).map(|_| Lane::new(engine.takes_lent)).collect();
     let mut states = [START; LANES];
     loop {
         for (lane, state) in lanes.iter_mut().zip(&mut states) {
             while lane.is_empty() {
                 match lane.advance(state, &mut messages) {
-                    Advanced::Filled if engine.looks_ahead => lane.look_ahead(),
                     Advanced::Filled => {}
                     Advanced::Done(message, digest) => {
                         if !done(message, digest) {
@@ -147,12 +133,10 @@ pub fn digests<M: Message>(
             return;
         };
         let mut blocks = [None; LANES];
-        let mut ahead = [None; LANES];
         for (number, lane) in lanes.iter().enumerate().filter(|(_, lane)| !lane.is_empty()) {
-            blocks[number] = Some(&lane.buffer[lane.start..][lane.at..lane.at + size]);
-            ahead[number] = lane.ahead.map(|start| start.wrapping_add(lane.at));
+            blocks[number] = Some(&lane.bytes()[lane.at..lane.at + size]);
         }
-        engine.compress(&mut states, &blocks, &ahead);
+        engine.compress(&mut states, &blocks);
         lanes.iter_mut().filter(|lane| !lane.is_empty()).for_each(|lane| lane.at += size);
     }
 }
@@ -160,16 +144,15 @@ pub fn digests<M: Message>(
 /// One message under way, and what is held of it.
 struct Lane<M> {
     message: Option<M>,
-    /// Bytes of it that can be held.
-    room: usize,
-    /// Whole blocks, from `at` to `end` not taken yet, both from its start.
+    takes_lent: bool,
+    /// What it lent. If there is something, it is held instead of what is in `buffer`.
+    lent: Option<Bytes>,
     buffer: Box<[u8]>,
-    /// Where it begins, which is where a line of the cache does.
+    /// Where the buffer begins, which is where a line of the cache does.
     start: usize,
+    /// Whole blocks, from `at` to `end` of what is held not taken yet.
     at: usize,
     end: usize,
-    /// Where the bytes lie that will be held next.
-    ahead: Option<*const u8>,
     /// Bytes of the message that were read.
     length: u64,
     is_padded: bool,
@@ -182,11 +165,15 @@ enum Advanced<M> {
 }
 
 impl<M: Message> Lane<M> {
-    fn new(room: usize) -> Self {
-        let buffer = vec![0; room + LAST + BLOCK].into_boxed_slice();
+    fn new(takes_lent: bool) -> Self {
+        let buffer = vec![0; HELD + LAST + BLOCK].into_boxed_slice();
         let start = buffer.as_ptr().align_offset(BLOCK).min(BLOCK);
-        let (message, ahead, is_padded) = (None, None, false);
-        Self { message, room, buffer, start, at: 0, end: 0, ahead, length: 0, is_padded }
+        let (message, lent, is_padded) = (None, None, false);
+        Self { message, takes_lent, lent, buffer, start, at: 0, end: 0, length: 0, is_padded }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.lent.as_deref().unwrap_or(&self.buffer[self.start..])
     }
 
     fn is_empty(&self) -> bool {
@@ -215,11 +202,18 @@ impl<M: Message> Lane<M> {
         if self.is_padded {
             return Advanced::Done(message, Ok(digest(state)));
         }
-        match message.read(&mut self.buffer[self.start..][..self.room]) {
-            Ok(read) => {
-                (self.at, self.end) = (0, read);
-                self.length += read as u64;
-                if read < self.room {
+        // Before it lends more: what it lent takes room.
+        self.lent = None;
+        self.lent = if self.takes_lent { message.lend(HELD) } else { None };
+        let held = match &self.lent {
+            Some(lent) => Ok(lent.len()),
+            None => message.read(&mut self.buffer[self.start..][..HELD]),
+        };
+        match held {
+            Ok(held) => {
+                (self.at, self.end) = (0, held);
+                self.length += held as u64;
+                if held < HELD && self.lent.is_none() {
                     self.pad();
                 }
                 self.message = Some(message);
@@ -227,10 +221,6 @@ impl<M: Message> Lane<M> {
             }
             Err(error) => Advanced::Done(message, Err(error)),
         }
-    }
-
-    fn look_ahead(&mut self) {
-        self.ahead = self.message.as_mut().filter(|_| !self.is_padded).and_then(Message::ahead);
     }
 
     /// Ends the message as FIPS 180-4 says in section 5.1.1.
@@ -261,10 +251,10 @@ mod tests {
 
     use super::*;
 
-    /// A message in memory that is read in full buffers, with its number.
-    struct Bytes(usize, Vec<u8>, usize);
+    /// A message in memory with its number. It is read in full buffers, and now and then lends some of it.
+    struct Numbered(usize, Bytes, usize);
 
-    impl Message for Bytes {
+    impl Message for Numbered {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             let Self(_, bytes, at) = self;
             if bytes.is_empty() && *at > 0 {
@@ -276,25 +266,33 @@ mod tests {
             Ok(size)
         }
 
-        /// Somewhere, where there need be nothing.
-        fn ahead(&mut self) -> Option<*const u8> {
+        fn lend(&mut self, most: usize) -> Option<Bytes> {
             let Self(number, bytes, at) = self;
-            let places = [
-                None,
-                Some(bytes.as_ptr()),
-                Some(std::ptr::null()),
-                Some(std::ptr::without_provenance(*number)),
-            ];
-            places[(*number + *at / HELD) % places.len()]
+            let most = [0, BLOCK, most / 2, most][(*number + *at / BLOCK) % 4];
+            let rest = bytes.get(*at..)?;
+            let size = most.min(rest.len() / BLOCK * BLOCK);
+            let lent = bytes.slice(*at..*at + size);
+            *at += size;
+            (size > 0).then_some(lent)
         }
     }
 
-    fn messages(lengths: &[usize]) -> impl Iterator<Item = Bytes> {
+    fn messages(lengths: &[usize]) -> impl Iterator<Item = Numbered> {
         lengths.iter().enumerate().map(|(number, &length)| {
             let mut bytes = vec![0; length];
             fastrand::Rng::with_seed(number as u64).fill(&mut bytes);
-            Bytes(number, bytes, 0)
+            Numbered(number, bytes.into(), 0)
         })
+    }
+
+    /// Those that take what is lent, and those that do not.
+    fn engines() -> Vec<Engine> {
+        let all = |takes_lent| {
+            let mut all = Engine::all();
+            all.iter_mut().for_each(|engine| engine.takes_lent = takes_lent);
+            all
+        };
+        [all(false), all(true)].concat()
     }
 
     #[test]
@@ -305,7 +303,7 @@ mod tests {
         let wanted: BTreeMap<usize, [u8; 20]> = messages(&lengths)
             .map(|message| (message.0, Sha1::digest(&message.1).into()))
             .collect();
-        for engine in Engine::all() {
+        for engine in engines() {
             for count in [lengths.len(), 1, 3, 5, 17] {
                 let mut found = BTreeMap::new();
                 digests(engine, messages(&lengths[..count]), |message, digest| {
@@ -319,10 +317,10 @@ mod tests {
 
     #[test]
     fn a_message_that_cannot_be_read_is_told_and_hurts_no_other() {
-        for engine in Engine::all() {
+        for engine in engines() {
             let (mut right, mut failed) = (0, 0);
             let broken = messages(&[5_000; 60]).map(|message| match message.0 % 7 {
-                3 => Bytes(message.0, Vec::new(), 1),
+                3 => Numbered(message.0, Bytes::new(), 1),
                 _ => message,
             });
             digests(engine, broken, |message, digest| {
@@ -341,70 +339,13 @@ mod tests {
 
     #[test]
     fn it_ends_when_it_is_told_to() {
-        for engine in Engine::all() {
+        for engine in engines() {
             let mut told = 0;
             digests(engine, messages(&[1_000; 100]), |_, _| {
                 told += 1;
                 told < 10
             });
             assert_eq!(told, 10);
-        }
-    }
-
-    /// A message in memory; each byte is the number of its page.
-    struct Pages(Vec<u8>, usize);
-
-    const PAGE: usize = 4 << 10;
-
-    impl Message for Pages {
-        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-            let rest = &self.0[self.1..];
-            let size = buf.len().min(rest.len());
-            buf[..size].copy_from_slice(&rest[..size]);
-            self.1 += size;
-            Ok(size)
-        }
-
-        fn ahead(&mut self) -> Option<*const u8> {
-            self.0[self.1..].get(..HELD / 2).map(<[u8]>::as_ptr)
-        }
-    }
-
-    #[test]
-    #[expect(unsafe_code, reason = "the memory itself is looked at")]
-    fn an_engine_that_looks_ahead_is_told_where_the_bytes_lie_that_come_next() {
-        use std::cell::Cell;
-        thread_local!(static TOLD: Cell<usize> = const { Cell::new(0) });
-        fn compress(states: &mut [State; LANES], blocks: &Blocks, ahead: &Ahead) {
-            for (blocks, ahead) in blocks.iter().zip(ahead) {
-                let Some((blocks, ahead)) = blocks.zip(*ahead) else { continue };
-                // SAFETY: as many bytes lie there as are held, and these were no more.
-                let next = unsafe { *ahead };
-                assert_eq!(next, blocks[0] + u8::try_from(HELD / 2 / PAGE).unwrap());
-                TOLD.set(TOLD.get() + 1);
-            }
-            one_by_one(states, blocks);
-        }
-        let lengths = [HELD / 2, HELD, 3 * HELD, 2 * HELD + 5_000];
-        let messages = || {
-            let byte = |at: usize| u8::try_from(at / PAGE).unwrap();
-            lengths.iter().map(move |&length| Pages((0..length).map(byte).collect(), 0))
-        };
-        let wanted: BTreeMap<usize, [u8; 20]> =
-            messages().map(|it| (it.0.len(), Sha1::digest(&it.0).into())).collect();
-        for (looks_ahead, told) in [(false, 0), (true, 1 + 5 + 3)] {
-            let engine = Engine { name: "test", lanes: 1, worthwhile: 0, looks_ahead, compress };
-            for lanes in [1, 3] {
-                let mut found = BTreeMap::new();
-                digests(Engine { lanes, ..engine }, messages(), |it, digest| {
-                    found.insert(it.0.len(), digest.unwrap()).is_none()
-                });
-                assert_eq!(found, wanted);
-                let times = TOLD.take();
-                // Of several, each is taken as far as the one with the least.
-                let is_fine = if lanes == 1 { times == told } else { times.min(told) == told };
-                assert!(is_fine && (looks_ahead || times == 0), "{times} with {lanes} lanes");
-            }
         }
     }
 }

@@ -7,8 +7,10 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use super::fs::Cached;
-use super::hash::{Engine, Message, digests};
+use super::hash::{BLOCK, Engine, Message, digests};
 use super::pace::Pace;
 use crate::model::fault::Fault;
 use crate::model::manifest::{EntryIndex, Manifest, PieceSet, Span};
@@ -199,6 +201,30 @@ impl<'a, C: Content> Piece<'a, C> {
         let spans = Box::new(manifest.spans(number));
         Self { nth, number, content, cancel, spans, span: None, look: None }
     }
+
+    fn next_span(&mut self) -> Option<Span> {
+        self.span.take().or_else(|| self.spans.next())
+    }
+
+    /// Keeps what is left of a span.
+    fn keep(&mut self, span: Span, taken: usize) {
+        let taken = taken as u64;
+        let (offset, length) = (span.offset + taken, span.length - taken);
+        self.span = (length > 0).then_some(Span { offset, length, ..span });
+    }
+
+    /// The bytes of an entry from a place on, where they lie in memory.
+    fn find(&mut self, entry: EntryIndex, offset: u64, most: usize) -> Option<Bytes> {
+        let holds = |look: &Look| {
+            look.of == entry && look.found.as_ref().is_none_or(|found| found.holds(offset))
+        };
+        if !self.look.as_ref().is_some_and(holds) {
+            // What is not needed any more makes room.
+            self.look = None;
+            self.look = Some(Look { of: entry, found: self.content.cached(entry, offset) });
+        }
+        self.look.as_ref()?.found.as_ref()?.from(offset, most)
+    }
 }
 
 impl<C: Content> Message for Piece<'_, C> {
@@ -208,30 +234,26 @@ impl<C: Content> Message for Piece<'_, C> {
         }
         let mut read = 0;
         while read < buf.len() {
-            let Some(span) = self.span.take().or_else(|| self.spans.next()) else { break };
+            let Some(span) = self.next_span() else { break };
             let size = (buf.len() - read).min(usize::try_from(span.length).unwrap_or(usize::MAX));
             self.content.read(self.number, span.entry, span.offset, &mut buf[read..read + size])?;
             read += size;
-            let size = size as u64;
-            if size < span.length {
-                let (offset, length) = (span.offset + size, span.length - size);
-                self.span = Some(Span { offset, length, ..span });
-            }
+            self.keep(span, size);
         }
         Ok(read)
     }
 
-    fn ahead(&mut self) -> Option<*const u8> {
-        let Span { entry, offset, .. } = self.span.filter(|_| !self.cancel.is_cancelled())?;
-        let holds = |look: &Look| {
-            look.of == entry && look.found.as_ref().is_none_or(|it| it.address(offset).is_some())
-        };
-        if !self.look.as_ref().is_some_and(holds) {
-            // What is not needed any more makes room.
-            self.look = None;
-            self.look = Some(Look { of: entry, found: self.content.cached(entry, offset) });
+    fn lend(&mut self, most: usize) -> Option<Bytes> {
+        // Whoever reads is told.
+        if self.cancel.is_cancelled() {
+            return None;
         }
-        self.look.as_ref()?.found.as_ref()?.address(offset)
+        let span = self.next_span()?;
+        let most = usize::try_from(span.length).map_or(most, |length| length.min(most));
+        let mut lent = self.find(span.entry, span.offset, most).unwrap_or_default();
+        lent.truncate(lent.len() - lent.len() % BLOCK);
+        self.keep(span, lent.len());
+        (!lent.is_empty()).then_some(lent)
     }
 }
 
@@ -246,48 +268,45 @@ mod tests {
     use crate::model::manifest::tests::manifest;
 
     #[test]
-    #[expect(unsafe_code, reason = "the memory itself is looked at")]
-    fn where_a_piece_says_lies_what_it_reads_next() {
+    fn a_piece_lends_what_the_system_holds_and_the_rest_of_it_is_read() {
         const MIB: usize = 1 << 20;
         let dir = tempfile::tempdir().unwrap();
-        let mut bytes = vec![0; 17 * MIB];
+        let mut bytes = vec![0; 17 * MIB + 1_000];
         fastrand::Rng::with_seed(1).fill(&mut bytes);
-        std::fs::write(dir.path().join("f0"), bytes).unwrap();
+        std::fs::write(dir.path().join("f0"), &bytes).unwrap();
         let root = Arc::new(Root::open(dir.path()).unwrap());
-        let manifest = Arc::new(manifest(3 << 20, &[17 << 20]));
+        let manifest = Arc::new(manifest(3 << 20, &[bytes.len() as u64]));
         let live = Live::new(root, Arc::clone(&manifest));
         let cancel = Cancel::default();
 
-        let mut buffer = vec![0; MIB];
-        let told = (0..6).map(|number| {
+        let (mut buffer, mut found) = (vec![0; MIB], Vec::new());
+        let lent = (0..6).map(|number| {
             let it = Try { piece: number, content: &live };
             let mut piece = Piece::new(0, &it, &manifest, &cancel);
-            let mut ahead = None;
-            let told = std::iter::from_fn(|| {
-                let read = piece.read(&mut buffer).unwrap();
-                if let Some(address) = ahead.filter(|_| read > 0) {
-                    let address: *const u8 = address;
-                    // SAFETY: the piece has it mapped, and nobody cuts the file off.
-                    assert_eq!(unsafe { *address }, buffer[0]);
+            let steps = std::iter::from_fn(|| {
+                if let Some(lent) = piece.lend(MIB) {
+                    found.extend_from_slice(&lent);
+                    return Some(lent.len());
                 }
-                ahead = piece.ahead();
-                (read > 0).then_some(ahead.is_some())
+                let read = piece.read(&mut buffer).unwrap();
+                found.extend_from_slice(&buffer[..read]);
+                (read > 0).then_some(0)
             });
-            told.collect::<Vec<_>>()
+            steps.collect::<Vec<_>>()
         });
-        let told: Vec<_> = told.collect();
+        let lent: Vec<_> = lent.collect();
+        assert!(found == bytes);
         if let Some(view) = live.cached(0, 0) {
             let same = |offset| live.cached(0, offset).is_some_and(|it| Arc::ptr_eq(&it, &view));
             assert_eq!([1, (8 << 20) - 1, 8 << 20].map(same), [true, true, false]);
-            let (whole, last) = (vec![true, true, false], vec![false, false]);
-            assert_eq!(told, [vec![whole; 5], vec![last]].concat());
+            assert_eq!(lent, [vec![vec![MIB; 3]; 5], vec![vec![MIB, MIB, 960, 0]]].concat());
         } else {
-            assert!(!told.concat().contains(&true));
+            assert!(lent.concat().iter().all(|size| *size == 0));
         }
 
         cancel.cancel();
         let it = Try { piece: 0, content: &live };
-        assert!(Piece::new(0, &it, &manifest, &cancel).ahead().is_none());
+        assert!(Piece::new(0, &it, &manifest, &cancel).lend(MIB).is_none());
     }
 
     #[test]

@@ -14,7 +14,6 @@ use std::path::Path;
 use cap_fs_ext::DirExt;
 use cap_primitives::fs::{AccessModes, AccessType};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use memmap2::MmapRaw;
 use rustix::fs::FileType;
 
 use super::paged::PAGE;
@@ -350,52 +349,6 @@ pub(super) fn begin_sync(file: &File, offset: u64, length: usize) {
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn begin_sync(_: &File, _: u64, _: usize) {}
-
-/// A part of a file where it lies in memory, if the system tells that all of it is there. It is given its place among what
-/// this process can reach, or the processor would not find it (`MADV_POPULATE_READ` of
-/// <https://man7.org/linux/man-pages/man2/madvise.2.html>), and the system is to keep it no longer for that.
-#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
-pub(super) fn cached(file: &File, offset: u64, length: u64) -> Option<MmapRaw> {
-    use memmap2::{Advice, MmapOptions};
-    if cached_bytes(file, offset, length)? < length {
-        return None;
-    }
-    let length = usize::try_from(length).ok()?;
-    let memory = MmapOptions::new().offset(offset).len(length).map_raw_read_only(file).ok()?;
-    memory.advise(Advice::Sequential).ok()?;
-    memory.advise(Advice::PopulateRead).ok()?;
-    Some(memory)
-}
-
-/// How much of a part of a file lies in memory: bytes, in whole pages. Linux tells since 6.5, and later only those who may
-/// write the file or own it (`cachestat` in <https://github.com/torvalds/linux/blob/v6.18/mm/filemap.c>).
-#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
-#[expect(unsafe_code, reason = "only the system itself can be asked for it")]
-fn cached_bytes(file: &File, offset: u64, length: u64) -> Option<u64> {
-    use std::os::fd::AsRawFd;
-
-    use linux_raw_sys::general::{__NR_cachestat, cachestat, cachestat_range};
-
-    let part = cachestat_range { off: offset, len: length };
-    let mut found = cachestat {
-        nr_cache: 0,
-        nr_dirty: 0,
-        nr_writeback: 0,
-        nr_evicted: 0,
-        nr_recently_evicted: 0,
-    };
-    // SAFETY: the file is open, and what is passed is what the system takes and fills.
-    let answer = unsafe {
-        let file = file.as_raw_fd();
-        libc::syscall(__NR_cachestat.into(), file, &raw const part, &raw mut found, 0)
-    };
-    (answer == 0).then(|| found.nr_cache.saturating_mul(PAGE as u64))
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")))]
-pub(super) fn cached(_: &File, _: u64, _: u64) -> Option<MmapRaw> {
-    None
-}
 
 /// The same file once more, for whole pages of memory that the disk takes past the system's. `None` where the file system
 /// does not say that it can do that (`STATX_DIOALIGN`, <https://man7.org/linux/man-pages/man2/statx.2.html>).

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use memmap2::MmapRaw;
 use windows::Win32::Foundation::HANDLE;
 use windows::Win32::Storage::FileSystem::GetVolumeInformationByHandleW;
 use windows::Win32::System::SystemServices::FILE_SUPPORTS_BLOCK_REFCOUNTING;
@@ -170,11 +169,6 @@ pub(super) fn begin_sync(_: &File, _: u64, _: usize) {}
 
 /// Windows has no such wish.
 pub(super) fn forget(_: &File) {}
-
-/// The system does not tell what of a file it holds.
-pub(super) fn cached(_: &File, _: u64, _: u64) -> Option<MmapRaw> {
-    None
-}
 
 /// A disk is synced as a whole by administrators only.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ mod sha_ni;
 
 use std::arch::x86_64::{__cpuid_count, CpuidResult};
 
-use super::{Ahead, BLOCK, Blocks, Compress, Engine, HELD, LANES, LAST, State};
+use super::{BLOCK, Blocks, Compress, Engine, HELD, LANES, LAST, State};
 
 /// What a lane without a message works on; nobody looks at what comes out.
 static NOTHING: [u8; HELD + LAST] = [0; HELD + LAST];
@@ -36,13 +36,13 @@ pub(super) fn engines() -> Vec<Engine> {
         name,
         lanes,
         worthwhile,
-        looks_ahead: false,
+        takes_lent: false,
         compress,
     };
     let twice = plain("AVX-512 twice", 32, 5, avx512_twice as Compress);
     // Only there does the system tell where a file lies in memory.
-    let looks_ahead = cfg!(all(target_os = "linux", target_env = "gnu")) && second_cache() >= ROOMY;
-    let wide = Engine { looks_ahead, ..plain("AVX-512", 16, 5, avx512) };
+    let takes_lent = cfg!(all(target_os = "linux", target_env = "gnu")) && second_cache() >= ROOMY;
+    let wide = Engine { takes_lent, ..plain("AVX-512", 16, 5, avx512) };
     let own = plain("SHA-NI", sha_ni::STREAMS, 2, sha_ni);
     let narrow = plain("AVX2", 8, 4, avx2);
     let mut all =
@@ -58,9 +58,9 @@ pub(super) fn engines() -> Vec<Engine> {
 
 const ZEN_5: u32 = 0x1a;
 
-/// Bytes of a core's second cache that have room for what is held of sixteen messages, for as much that is fetched, and for
-/// the rest. *Measured* on two cores of Xeons, with one file: where it has 2 MiB (Emerald Rapids), looking ahead takes a
-/// quarter less time, and where it has 1 MiB (Skylake), a sixth more.
+/// Bytes of a core's second cache. *Measured* on two cores of Xeons, with files as the system holds them after they were
+/// read: where it has 2 MiB (Granite Rapids), a check takes a quarter less time when nothing is read first. Those with 1 MiB
+/// (Skylake) took a sixth longer when memory was as little as fetched ahead, and were not tried since.
 const ROOMY: u32 = 2 << 20;
 
 /// Bytes of a core's second cache, of a processor of Intel: its manual, volume 2A, `CPUID` with 4. Others were not measured.
@@ -112,18 +112,16 @@ fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-fn avx512(states: &mut [State; LANES], blocks: &Blocks, ahead: &Ahead) {
+fn avx512(states: &mut [State; LANES], blocks: &Blocks) {
     assert!(has_avx512());
     let (data, size) = filled::<16>(blocks);
-    // Where nothing is known to come, what is there already is fetched once more.
-    let ahead = std::array::from_fn(|lane| ahead[lane].unwrap_or(data[lane].as_ptr()));
     // SAFETY: the processor has what it needs.
-    unsafe { avx512::blocks(states, &data, &ahead, size) }
+    unsafe { avx512::blocks(states, &data, size) }
 }
 
-fn avx512_twice(states: &mut [State; LANES], blocks: &Blocks, ahead: &Ahead) {
+fn avx512_twice(states: &mut [State; LANES], blocks: &Blocks) {
     if blocks[16..].iter().all(Option::is_none) {
-        return avx512(states, blocks, ahead);
+        return avx512(states, blocks);
     }
     assert!(has_avx512());
     let (data, size) = filled::<32>(blocks);
@@ -131,14 +129,14 @@ fn avx512_twice(states: &mut [State; LANES], blocks: &Blocks, ahead: &Ahead) {
     unsafe { avx512_twice::blocks(states, &data, size) }
 }
 
-fn sha_ni(states: &mut [State; LANES], blocks: &Blocks, _: &Ahead) {
+fn sha_ni(states: &mut [State; LANES], blocks: &Blocks) {
     assert!(has_sha_ni());
     let (data, size) = filled(blocks);
     // SAFETY: the processor has what it needs.
     unsafe { sha_ni::blocks(states, &data, size) }
 }
 
-fn avx2(states: &mut [State; LANES], blocks: &Blocks, _: &Ahead) {
+fn avx2(states: &mut [State; LANES], blocks: &Blocks) {
     assert!(has_avx2());
     let (data, size) = filled::<8>(blocks);
     // SAFETY: the processor has what it needs.

@@ -11,16 +11,15 @@ use std::arch::x86_64::{
 
 use super::{BLOCK, K, LANES, State, rounds, transpose, transpose_back};
 
+/// How far ahead of what is computed the processor is to bring bytes near. Behind the end of what is there lies what comes
+/// next, if it was lent.
+const AHEAD: usize = 2 << 10;
+
 /// Fives of rounds before the next block is begun: by then each word of this one was needed once.
 const FIRST_STEP: usize = 4;
 
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn blocks(
-    states: &mut [State; LANES],
-    data: &[&[u8]; 16],
-    ahead: &[*const u8; 16],
-    size: usize,
-) {
+pub(super) fn blocks(states: &mut [State; LANES], data: &[&[u8]; 16], size: usize) {
     let Some(last) = size.checked_sub(BLOCK) else { return };
     let mut words = [[0_u32; 16]; 5];
     transpose(states, &mut words);
@@ -35,7 +34,7 @@ pub(super) fn blocks(
         let coming = (at + BLOCK).min(last);
         let mut meanwhile = |rounds: usize| {
             // Sixteen times in a block: once for each lane.
-            fetch(ahead[rounds / 5 - 1].wrapping_add(at));
+            fetch(data[rounds / 5 - 1].as_ptr().wrapping_add(at + AHEAD));
             if let Some(step) = (rounds / 5).checked_sub(FIRST_STEP) {
                 next.step(step, data, coming);
             }
