@@ -196,7 +196,7 @@ impl Content for Live {
         end.checked_sub(start).filter(|length| *length >= WORTHWHILE)?;
         let file = self.pooled(entry, path, *length).ok()?;
         self.check_look(&file, entry, path).ok()?;
-        self.views.get(entry, start, || Cached::of(&file, start..end))
+        self.views.get(entry, start, || Cached::of(file, start..end))
     }
 }
 

@@ -10,13 +10,21 @@
 #[cfg_attr(windows, path = "fs/windows.rs")]
 mod platform;
 
+#[cfg_attr(
+    all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"),
+    path = "fs/mapped.rs"
+)]
+#[cfg_attr(
+    not(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")),
+    path = "fs/unmapped.rs"
+)]
+mod mapped;
+
 mod cached;
 mod durable;
 mod error;
 mod gathered;
 mod listing;
-#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
-mod mapped;
 mod memory;
 mod paged;
 mod points;

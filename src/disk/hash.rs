@@ -55,7 +55,8 @@ pub trait Message {
     /// Fills `buf` with the next bytes; says how many, fewer than asked for only at the end.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// The next bytes where they lie in memory, when they do: whole blocks, `most` bytes of them at most. They count as read.
+    /// The next bytes where they lie in memory, when they do: a block or more, `most` bytes at most. They count as read,
+    /// unless the next [`Self::read`] fails, which comes after they were used.
     fn lend(&mut self, _most: usize) -> Option<Bytes> {
         None
     }
@@ -68,6 +69,12 @@ impl Engine {
         static BEST: OnceLock<Engine> = OnceLock::new();
         // Without optimization, the vectors are slower than the library, which is always optimized.
         *BEST.get_or_init(|| if cfg!(debug_assertions) { LIBRARY } else { Self::all()[0] })
+    }
+
+    /// The library, to which messages may lend.
+    #[cfg(test)]
+    pub fn taking_lent() -> Self {
+        Self { takes_lent: true, ..LIBRARY }
     }
 
     /// Those that this machine has, the fastest first.
@@ -113,12 +120,12 @@ pub fn digests<M: Message>(
     mut done: impl FnMut(M, io::Result<[u8; 20]>) -> bool,
 ) {
     let mut messages = messages.fuse();
-    let mut lanes: Vec<Lane<M>> = (0..engine.lanes).map(|_| Lane::new(engine.takes_lent)).collect();
+    let mut lanes: Vec<Lane<M>> = (0..engine.lanes).map(|_| Lane::new()).collect();
     let mut states = [START; LANES];
     loop {
         for (lane, state) in lanes.iter_mut().zip(&mut states) {
             while lane.is_empty() {
-                match lane.advance(state, &mut messages) {
+                match lane.advance(state, &mut messages, engine.takes_lent) {
                     Advanced::Filled => {}
                     Advanced::Done(message, digest) => {
                         if !done(message, digest) {
@@ -144,7 +151,6 @@ pub fn digests<M: Message>(
 /// One message under way, and what is held of it.
 struct Lane<M> {
     message: Option<M>,
-    takes_lent: bool,
     /// What it lent. If there is something, it is held instead of what is in `buffer`.
     lent: Option<Bytes>,
     buffer: Box<[u8]>,
@@ -165,11 +171,11 @@ enum Advanced<M> {
 }
 
 impl<M: Message> Lane<M> {
-    fn new(takes_lent: bool) -> Self {
+    fn new() -> Self {
         let buffer = vec![0; HELD + LAST + BLOCK].into_boxed_slice();
         let start = buffer.as_ptr().align_offset(BLOCK).min(BLOCK);
         let (message, lent, is_padded) = (None, None, false);
-        Self { message, takes_lent, lent, buffer, start, at: 0, end: 0, length: 0, is_padded }
+        Self { message, lent, buffer, start, at: 0, end: 0, length: 0, is_padded }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -189,13 +195,14 @@ impl<M: Message> Lane<M> {
         &mut self,
         state: &mut State,
         messages: &mut impl Iterator<Item = M>,
+        takes_lent: bool,
     ) -> Advanced<M> {
         let Some(mut message) = self.message.take() else {
             *state = START;
             (self.length, self.is_padded) = (0, false);
             self.message = messages.next();
             return match &self.message {
-                Some(_) => self.advance(state, messages),
+                Some(_) => self.advance(state, messages, takes_lent),
                 None => Advanced::Idle,
             };
         };
@@ -204,9 +211,13 @@ impl<M: Message> Lane<M> {
         }
         // Before it lends more: what it lent takes room.
         self.lent = None;
-        self.lent = if self.takes_lent { message.lend(HELD) } else { None };
+        self.lent = if takes_lent { message.lend(HELD) } else { None };
         let held = match &self.lent {
-            Some(lent) => Ok(lent.len()),
+            Some(lent) => {
+                debug_assert!((BLOCK..=HELD).contains(&lent.len()));
+                debug_assert!(lent.len().is_multiple_of(BLOCK));
+                Ok(lent.len())
+            }
             None => message.read(&mut self.buffer[self.start..][..HELD]),
         };
         match held {
@@ -254,10 +265,13 @@ mod tests {
     /// A message in memory with its number. It is read in full buffers, and now and then lends some of it.
     struct Numbered(usize, Bytes, usize);
 
+    /// Bytes of one that cannot be read.
+    const BROKEN: usize = 5_001;
+
     impl Message for Numbered {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             let Self(_, bytes, at) = self;
-            if bytes.is_empty() && *at > 0 {
+            if bytes.len() == BROKEN {
                 return Err(io::ErrorKind::NotFound.into());
             }
             let size = buf.len().min(bytes.len() - *at);
@@ -320,7 +334,7 @@ mod tests {
         for engine in engines() {
             let (mut right, mut failed) = (0, 0);
             let broken = messages(&[5_000; 60]).map(|message| match message.0 % 7 {
-                3 => Numbered(message.0, Bytes::new(), 1),
+                3 => Numbered(message.0, vec![0; BROKEN].into(), 0),
                 _ => message,
             });
             digests(engine, broken, |message, digest| {

@@ -2,15 +2,16 @@
 //!
 //! When a file is cut off, or its disk fails once the system has given up some of what it held, nothing is left to be
 //! read there, and the system ends a process that tries: by `SIGBUS`, says
-//! [mmap(2)](https://man7.org/linux/man-pages/man2/mmap.2.html). So that signal is taken, and what is gone reads as zeros.
-//! Where anything else is the reason, whoever took the signal before has it, as if this were not here.
+//! [mmap(2)](https://man7.org/linux/man-pages/man2/mmap.2.html). So that signal is taken: what is gone reads as zeros, and
+//! [`Mapped::is_whole`] tells. Where anything else is the reason, whoever took the signal before has it from then on, and
+//! nothing more is mapped.
 
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libc::{c_int, c_void, sigaction, siginfo_t};
 use linux_raw_sys::general::{__NR_cachestat, cachestat, cachestat_range};
@@ -20,33 +21,39 @@ use super::paged::PAGE;
 
 #[derive(Debug)]
 pub struct Mapped {
-    // It is let go of before the memory is given back, where something else can be mapped then.
-    _watched: Watched,
+    // It ends before the memory is given back, where something else can be mapped then.
+    watch: Watch,
     memory: MmapRaw,
 }
 
 impl Mapped {
     /// `length` bytes of a file from `offset` on. `None` where the disk would have to be asked for some of them, as far as
-    /// the system tells, and where it does not tell.
+    /// the system tells; where it does not tell; and while much is mapped already.
     pub fn of(file: &File, offset: u64, length: u64) -> Option<Self> {
         if cached_bytes(file, offset, length)? < length {
             return None;
         }
         let length = usize::try_from(length).ok()?;
         let memory = MmapOptions::new().offset(offset).len(length).map_raw_read_only(file).ok()?;
-        let watched = Watched::new(&memory)?;
+        let watch = Watch::over(&memory)?;
         memory.advise(Advice::Sequential).ok()?;
         memory.advise(Advice::PopulateRead).ok()?;
-        Some(Self { _watched: watched, memory })
+        Some(Self { watch, memory })
+    }
+
+    /// Whether nothing that was read was gone until now. Where a file ends within a page, the rest of that page reads as
+    /// zeros, and this does not tell.
+    pub fn is_whole(&self) -> bool {
+        !self.watch.0.is_torn.load(Ordering::Relaxed)
     }
 }
 
 impl AsRef<[u8]> for Mapped {
-    /// The bytes as they are: others may change them while they are looked at.
+    /// The bytes as they are. Others may change them while they are looked at, which Rust does not allow for: no more may
+    /// depend on them than the result of a computation, and that must be allowed to be wrong.
     #[expect(unsafe_code, reason = "what others do to a file is not for the compiler to know")]
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: it is mapped while this lives, and what was cut off reads as zeros. Whoever computes from bytes that
-        // change meanwhile gets a wrong result, and must take any.
+        // SAFETY: it is mapped while this lives, and what is gone reads as zeros.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.memory.len()) }
     }
 }
@@ -71,82 +78,95 @@ fn cached_bytes(file: &File, offset: u64, length: u64) -> Option<u64> {
     (answer == 0).then(|| found.nr_cache.saturating_mul(PAGE as u64))
 }
 
-/// A place in which what is mapped is written down for as long as this lives.
+/// Has [`on_bus_error`] know of memory for as long as this lives.
 #[derive(Debug)]
-struct Watched(&'static Place);
+struct Watch(&'static Slot);
 
-/// Addresses of the first byte and of the one after the last; both 0 where there are none.
 #[derive(Debug)]
-struct Place {
-    start: AtomicUsize,
-    end: AtomicUsize,
+struct Slot {
+    /// The number of the first page, shifted by [`COUNT`] bits, and how many there are. 0 where there are none.
+    pages: AtomicU64,
+    /// Whether one of them was gone.
+    is_torn: AtomicBool,
 }
 
-static PLACES: [Place; 64] =
-    [const { Place { start: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; 64];
+const COUNT: u32 = 16;
 
-impl Watched {
-    /// `None` where too much is mapped already, or the system does not let the signal be taken.
-    fn new(memory: &MmapRaw) -> Option<Self> {
-        take_signal()?;
-        let start = memory.as_ptr().addr();
-        let claim = |place: &&Place| {
-            place.start.compare_exchange(0, start, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        };
-        let place = PLACES.iter().find(claim)?;
-        place.end.store(start + memory.len(), Ordering::Relaxed);
-        Some(Self(place))
-    }
-}
+static SLOTS: [Slot; 128] =
+    [const { Slot { pages: AtomicU64::new(0), is_torn: AtomicBool::new(false) } }; 128];
 
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.0.end.store(0, Ordering::Relaxed);
-        self.0.start.store(0, Ordering::Release);
-    }
-}
+/// Whether the signal is ours.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Who took the signal before.
+/// Who took it before.
 static BEFORE: OnceLock<sigaction> = OnceLock::new();
 
-/// Has [`on_bus_error`] called, from now on and for good.
-#[expect(unsafe_code, reason = "a signal can be taken in no other way")]
-fn take_signal() -> Option<()> {
-    static TAKEN: OnceLock<Option<()>> = OnceLock::new();
-    *TAKEN.get_or_init(|| {
-        // SAFETY: all of it may be zero, and the system fills it; the function does only what a signal's may.
-        unsafe {
-            let mut before = MaybeUninit::<sigaction>::zeroed();
-            (libc::sigaction(libc::SIGBUS, ptr::null(), before.as_mut_ptr()) == 0).then_some(())?;
-            BEFORE.get_or_init(|| before.assume_init());
-            let mut ours = MaybeUninit::<sigaction>::zeroed().assume_init();
-            ours.sa_sigaction = on_bus_error as *const () as usize;
-            ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-            (libc::sigaction(libc::SIGBUS, &raw const ours, ptr::null_mut()) == 0).then_some(())
-        }
-    })
+impl Watch {
+    fn over(memory: &MmapRaw) -> Option<Self> {
+        BEFORE.get_or_init(take_signal);
+        let start = memory.as_ptr().addr();
+        let (first, end) = (start / PAGE, (start + memory.len()).div_ceil(PAGE));
+        let count = u16::try_from(end - first).ok()?;
+        let pages = (first as u64) << COUNT | u64::from(count);
+        let is_free = |slot: &&Slot| {
+            slot.pages.compare_exchange(0, pages, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        };
+        let watch = Self(SLOTS.iter().find(is_free)?);
+        IS_TAKEN.load(Ordering::Relaxed).then_some(watch)
+    }
 }
 
-/// Puts zeros where there is nothing left to be read. What it does may be done at any time
-/// ([signal-safety(7)](https://man7.org/linux/man-pages/man7/signal-safety.7.html)).
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.is_torn.store(false, Ordering::Relaxed);
+        self.0.pages.store(0, Ordering::Release);
+    }
+}
+
+/// Has [`on_bus_error`] called; says who was before.
+#[expect(unsafe_code, reason = "a signal can be taken in no other way")]
+fn take_signal() -> sigaction {
+    // SAFETY: all of it may be zero, and the system fills it; the function does only what a signal's may.
+    unsafe {
+        let mut ours = MaybeUninit::<sigaction>::zeroed().assume_init();
+        ours.sa_sigaction = on_bus_error as *const () as usize;
+        ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        let mut before = MaybeUninit::<sigaction>::zeroed();
+        let answer = libc::sigaction(libc::SIGBUS, &raw const ours, before.as_mut_ptr());
+        IS_TAKEN.store(answer == 0, Ordering::Relaxed);
+        before.assume_init()
+    }
+}
+
+/// Puts zeros where there is nothing left to be read. Like all that a signal has done, it may come between any two
+/// instructions: it takes no lock and no memory of the heap.
 #[expect(unsafe_code, reason = "a signal can be taken in no other way")]
 extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     // SAFETY: the system fills it.
-    let (address, reason) = unsafe { ((*info).si_addr().addr(), (*info).si_code) };
-    let is_ours = |place: &Place| {
-        let [start, end] = [&place.start, &place.end].map(|at| at.load(Ordering::Relaxed));
-        (start..end).contains(&address)
-    };
-    let was_read = reason > 0;
-    if was_read && PLACES.iter().any(is_ours) && put_zeros(address) {
-        return;
+    let (address, code) = unsafe { ((*info).si_addr().addr(), (*info).si_code) };
+    let slot = SLOTS.iter().find(|slot| slot.holds(address));
+    if let Some(slot) = slot.filter(|_| code == libc::BUS_ADRERR)
+        && put_zeros(address)
+    {
+        return slot.is_torn.store(true, Ordering::Relaxed);
     }
-    // It comes once more, and to whom it came before.
-    // SAFETY: this was the system's own answer.
+    IS_TAKEN.store(false, Ordering::Relaxed);
+    // SAFETY: who took the signal before is put back, as the system told it, or the system itself.
     unsafe {
-        let before = BEFORE.get().map_or(ptr::null(), ptr::from_ref);
-        libc::sigaction(signal, before, ptr::null_mut());
-        libc::raise(signal);
+        let system = MaybeUninit::<sigaction>::zeroed().assume_init();
+        libc::sigaction(signal, BEFORE.get().unwrap_or(&system), ptr::null_mut());
+        // Where memory was the reason, it will be again.
+        if code <= 0 {
+            libc::raise(signal);
+        }
+    }
+}
+
+impl Slot {
+    fn holds(&self, address: usize) -> bool {
+        let pages = self.pages.load(Ordering::Relaxed);
+        let (first, count) = (pages >> COUNT, pages & ((1 << COUNT) - 1));
+        ((address / PAGE) as u64).checked_sub(first).is_some_and(|distance| distance < count)
     }
 }
 
@@ -169,7 +189,7 @@ mod tests {
 
     const PAGES: usize = 4;
 
-    /// A file of ones, mapped whole. The system tells of what memory alone holds, too.
+    /// A file of ones, mapped whole.
     fn ones() -> (File, MmapRaw) {
         use std::io::Write;
         let mut file = tempfile::tempfile().unwrap();
@@ -181,46 +201,58 @@ mod tests {
     #[test]
     fn what_is_cut_off_reads_as_zeros_and_the_rest_as_it_was() {
         let (file, memory) = ones();
-        let mapped = Mapped { _watched: Watched::new(&memory).unwrap(), memory };
+        let mapped = Mapped { watch: Watch::over(&memory).unwrap(), memory };
+        assert!(mapped.as_ref().iter().all(|byte| *byte == 1) && mapped.is_whole());
         for left in [PAGES - 1, 1] {
             file.set_len((left * PAGE) as u64).unwrap();
             let (there, gone) = mapped.as_ref().split_at(left * PAGE);
             assert!(there.iter().all(|byte| *byte == 1));
-            assert!(gone.iter().all(|byte| *byte == 0));
+            assert!(gone.iter().all(|byte| *byte == 0) && !mapped.is_whole());
         }
     }
 
     #[test]
-    fn a_place_is_free_again_after_use() {
-        for _ in 0..2 * PLACES.len() {
+    fn a_slot_is_free_again_after_use_and_knows_its_pages() {
+        for _ in 0..2 * SLOTS.len() {
             let (_, memory) = ones();
-            assert!(Watched::new(&memory).is_some());
+            let watch = Watch::over(&memory).unwrap();
+            let (start, end) = (memory.as_ptr().addr(), memory.as_ptr().addr() + memory.len());
+            let held = [start - 1, start, end - 1, end].map(|address| watch.0.holds(address));
+            assert_eq!(held, [false, true, true, false]);
+            assert!(!watch.0.is_torn.load(Ordering::Relaxed));
         }
     }
 
+    /// How it ends as a child, which is this test once more.
     #[test]
     #[expect(unsafe_code, reason = "what is not watched is looked at")]
     fn whatever_else_is_cut_off_or_sent_ends_the_process_as_before() {
         const NAME: &str = "whatever_else_is_cut_off_or_sent_ends_the_process_as_before";
         const CHILD: &str = "MODSYNC_TEST_ENDS_BY";
-        let Ok(way) = std::env::var(CHILD) else {
-            for way in ["reading", "a signal"] {
-                let mut child = Command::new(std::env::current_exe().unwrap());
-                child.args(["--exact", &format!("disk::fs::mapped::tests::{NAME}")]);
-                child.env(CHILD, way).stdout(Stdio::null()).stderr(Stdio::null());
-                assert_eq!(child.status().unwrap().signal(), Some(libc::SIGBUS), "{way}");
-            }
-            return;
-        };
         let (file, memory) = ones();
-        take_signal().unwrap();
-        if way == "reading" {
-            file.set_len(0).unwrap();
-            // SAFETY: it is mapped; nothing comes after.
-            unsafe { memory.as_ptr().read_volatile() };
+        let watched = Watch::over(&memory).map(|_| ()).is_some();
+        match std::env::var(CHILD).as_deref() {
+            Ok("reading") => {
+                file.set_len(0).unwrap();
+                // SAFETY: it is mapped.
+                unsafe { memory.as_ptr().read_volatile() };
+            }
+            Ok(_) => {
+                // Rust's own answer to the first one is to leave those that follow to the system.
+                for _ in 0..2 {
+                    // SAFETY: it sends a signal.
+                    unsafe { libc::raise(libc::SIGBUS) };
+                    assert!(watched && Watch::over(&memory).is_none());
+                }
+            }
+            Err(_) => {
+                for way in ["reading", "a signal"] {
+                    let mut child = Command::new(std::env::current_exe().unwrap());
+                    child.args(["--exact", &format!("disk::fs::mapped::tests::{NAME}")]);
+                    child.env(CHILD, way).stdout(Stdio::null()).stderr(Stdio::null());
+                    assert_eq!(child.status().unwrap().signal(), Some(libc::SIGBUS), "{way}");
+                }
+            }
         }
-        // Rust's own answer to the first one is to leave those that follow to the system.
-        // SAFETY: it does no more than to send a signal.
-        (0..2).for_each(|_| unsafe { assert_eq!(libc::raise(libc::SIGBUS), 0) });
     }
 }
