@@ -83,8 +83,9 @@ impl Views {
     ) -> Option<Arc<Cached>> {
         let mut views = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         views.retain(|(_, _, cached)| cached.strong_count() > 0);
-        let same = views.iter().find(|(of, at, _)| (*of, *at) == (entry, start));
-        if let Some(cached) = same.and_then(|(_, _, cached)| cached.upgrade()) {
+        let same = views.iter().filter(|(of, at, _)| (*of, *at) == (entry, start));
+        let mut same = same.filter_map(|(_, _, cached)| cached.upgrade());
+        if let Some(cached) = same.find(|cached| !cached.is_torn(start)) {
             return Some(cached);
         }
         // All wait for it: two who change what this process can reach at once would wait longer for each other.

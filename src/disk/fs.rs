@@ -478,9 +478,14 @@ impl Root {
     }
 }
 
-/// Fails for a file of another length, in bytes. It moves the file's own position, which nobody may rely on.
-pub(super) fn check_length(mut file: &File, length: u64) -> io::Result<()> {
-    if file.seek(SeekFrom::End(0))? == length { Ok(()) } else { Err(other_length()) }
+/// Fails for a file of another length, in bytes.
+pub(super) fn check_length(file: &File, length: u64) -> io::Result<()> {
+    if length_of(file)? == length { Ok(()) } else { Err(other_length()) }
+}
+
+/// Bytes. It moves the file's own position, which nobody may rely on.
+fn length_of(mut file: &File) -> io::Result<u64> {
+    file.seek(SeekFrom::End(0))
 }
 
 fn other_length() -> io::Error {

@@ -55,7 +55,7 @@ pub trait Message {
     /// Fills `buf` with the next bytes; says how many, fewer than asked for only at the end.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// The next bytes where they lie in memory, when they do: a block or more, `most` bytes at most. They count as read,
+    /// The next bytes where they lie in memory, when they do: whole blocks, one or more, `most` bytes at most. They count as read,
     /// unless the next [`Self::read`] fails, which comes after they were used.
     fn lend(&mut self, _most: usize) -> Option<Bytes> {
         None

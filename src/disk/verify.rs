@@ -187,19 +187,22 @@ struct Piece<'a, C> {
     spans: Box<dyn Iterator<Item = Span> + 'a>,
     span: Option<Span>,
     look: Option<Look>,
-    /// Whether something it lent was not there any more when it was used.
-    is_torn: bool,
+    /// Whether it was so with an earlier look.
+    was_torn: bool,
 }
 
 /// What was found in memory of an entry. What is not found is not looked for again in the same piece: to ask takes time.
 struct Look {
     of: EntryIndex,
     found: Option<Arc<Cached>>,
+    /// Where in the entry ends what was lent of it.
+    end: u64,
 }
 
 impl Look {
-    fn is_there(&self) -> bool {
-        self.found.as_ref().is_none_or(|found| found.is_there())
+    /// Whether something that was lent was not there any more when it was used.
+    fn is_torn(&self) -> bool {
+        self.end > 0 && self.found.as_ref().is_some_and(|found| found.is_torn(self.end))
     }
 }
 
@@ -207,7 +210,7 @@ impl<'a, C: Content> Piece<'a, C> {
     fn new(nth: usize, it: &Try<'a, C>, manifest: &'a Manifest, cancel: &'a Cancel) -> Self {
         let Try { piece: number, content } = *it;
         let spans = Box::new(manifest.spans(number));
-        Self { nth, number, content, cancel, spans, span: None, look: None, is_torn: false }
+        Self { nth, number, content, cancel, spans, span: None, look: None, was_torn: false }
     }
 
     fn next_span(&mut self) -> Option<Span> {
@@ -221,7 +224,7 @@ impl<'a, C: Content> Piece<'a, C> {
         self.span = (length > 0).then_some(Span { offset, length, ..span });
     }
 
-    /// The bytes of an entry from a place on, where they lie in memory.
+    /// The bytes of an entry from a place on, where they lie in memory: whole blocks.
     fn find(&mut self, entry: EntryIndex, offset: u64, most: usize) -> Option<Bytes> {
         let holds = |look: &Look| {
             look.of == entry && look.found.as_ref().is_none_or(|found| found.holds(offset))
@@ -229,10 +232,15 @@ impl<'a, C: Content> Piece<'a, C> {
         if !self.look.as_ref().is_some_and(holds) {
             // What is not needed any more makes room.
             let used = self.look.take();
-            self.is_torn |= used.is_some_and(|look| !look.is_there());
-            self.look = Some(Look { of: entry, found: self.content.cached(entry, offset) });
+            self.was_torn |= used.is_some_and(|look| look.is_torn());
+            let found = self.content.cached(entry, offset);
+            self.look = Some(Look { of: entry, found, end: 0 });
         }
-        self.look.as_ref()?.found.as_ref()?.from(offset, most)
+        let look = self.look.as_mut()?;
+        let mut bytes = look.found.as_ref()?.from(offset, most)?;
+        bytes.truncate(bytes.len() - bytes.len() % BLOCK);
+        look.end = offset + bytes.len() as u64;
+        (!bytes.is_empty()).then_some(bytes)
     }
 }
 
@@ -241,7 +249,7 @@ impl<C: Content> Message for Piece<'_, C> {
         if self.cancel.is_cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        if self.is_torn || self.look.as_ref().is_some_and(|look| !look.is_there()) {
+        if self.was_torn || self.look.as_ref().is_some_and(Look::is_torn) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut read = 0;
@@ -262,11 +270,9 @@ impl<C: Content> Message for Piece<'_, C> {
         }
         let span = self.next_span()?;
         let most = usize::try_from(span.length).map_or(most, |length| length.min(most));
-        let found = if most < BLOCK { None } else { self.find(span.entry, span.offset, most) };
-        let mut lent = found.unwrap_or_default();
-        lent.truncate(lent.len() - lent.len() % BLOCK);
-        self.keep(span, lent.len());
-        (!lent.is_empty()).then_some(lent)
+        let lent = if most < BLOCK { None } else { self.find(span.entry, span.offset, most) };
+        self.keep(span, lent.as_ref().map_or(0, Bytes::len));
+        lent
     }
 }
 
@@ -323,13 +329,40 @@ mod tests {
         assert!(Piece::new(0, &it, &manifest, &cancel).lend(MIB).is_none());
     }
 
-    /// The live folder, whose one file others cut off when the memory of `at` is looked for: before it is, or after.
+    const MIB: u64 = 1 << 20;
+
+    /// The live folder, whose one file others cut off and make as long again.
+    #[derive(Debug)]
     struct Cut<'a> {
         live: &'a Live,
         file: &'a std::fs::File,
-        at: u64,
-        is_before: bool,
+        /// When it is: as the memory of this place is looked for, before or after it is found.
+        at: (When, u64),
         left: u64,
+        back: Back,
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum When {
+        Before,
+        After,
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Back {
+        Never,
+        /// As the memory of this place is looked for.
+        At(u64),
+        /// When what was lent was used.
+        Used,
+    }
+
+    impl Cut<'_> {
+        fn make(&self, length: u64, is_now: bool) {
+            if is_now {
+                self.file.set_len(length).unwrap();
+            }
+        }
     }
 
     impl Content for Cut<'_> {
@@ -338,51 +371,68 @@ mod tests {
         }
 
         fn cached(&self, entry: EntryIndex, offset: u64) -> Option<Arc<Cached>> {
-            let cut = |is_now: bool| is_now.then(|| self.file.set_len(self.left).unwrap());
-            cut(offset == self.at && self.is_before);
+            self.make(10 * MIB, self.back == Back::At(offset));
+            self.make(self.left, self.at == (When::Before, offset));
             let found = self.live.cached(entry, offset);
-            cut(offset == self.at && !self.is_before);
+            self.make(self.left, self.at == (When::After, offset));
             found
         }
     }
 
+    struct CutPiece<'a>(Piece<'a, Cut<'a>>);
+
+    impl Message for CutPiece<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let Self(piece) = self;
+            piece.content.make(10 * MIB, piece.content.back == Back::Used);
+            piece.read(buf)
+        }
+
+        fn lend(&mut self, most: usize) -> Option<Bytes> {
+            self.0.lend(most)
+        }
+    }
+
     #[test]
-    fn zeros_that_were_cut_off_are_not_right_whenever_that_was() {
-        const MIB: u64 = 1 << 20;
-        const LENGTH: u64 = 10 * MIB;
+    fn zeros_that_were_cut_off_are_not_right_and_those_before_them_are() {
+        use {Back::*, When::*};
         let cases = [
-            // Of a page, of all that is lent of the first piece, and of all that is lent of the second.
-            (0, true, LENGTH - 64),
-            (0, false, LENGTH - 64),
-            (0, false, MIB),
-            (0, false, 0),
-            (8 * MIB, true, LENGTH - 64),
-            (8 * MIB, false, 9 * MIB),
+            (5, (Before, 0), 10 * MIB - 64, Never, vec![0]),
+            (5, (After, 0), 10 * MIB - 64, Never, vec![0]),
+            (5, (After, 0), 1, Never, vec![]),
+            (5, (After, 0), 0, Used, vec![1]),
+            (5, (After, 0), MIB, Used, vec![1]),
+            (5, (After, 5 * MIB), 6 * MIB, At(8 * MIB), vec![0]),
+            (5, (Before, 8 * MIB), 10 * MIB - 64, Never, vec![0]),
+            (5, (After, 8 * MIB), 9 * MIB, Never, vec![0]),
+            (1, (Before, 8 * MIB), 10 * MIB - 64, Never, (0..9).collect()),
+            (1, (After, 4 * MIB), 6 * MIB, Never, (0..6).collect()),
         ];
-        let mut manifest = manifest(5 << 20, &[LENGTH]);
-        manifest.pieces.fill(Sha1::digest(vec![0; 5 << 20]).into());
-        let (manifest, cancel) = (Arc::new(manifest), Cancel::default());
-        for (at, is_before, left) in cases {
+        for (size, at, left, back, wanted) in cases {
+            let mut manifest = manifest(size * MIB, &[10 * MIB]);
+            let zeros = vec![0; usize::try_from(size * MIB).unwrap()];
+            manifest.pieces.fill(Sha1::digest(zeros).into());
+            let (manifest, cancel) = (Arc::new(manifest), Cancel::default());
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("f0");
             std::fs::write(&path, vec![0; 10 << 20]).unwrap();
-            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            let file = &std::fs::File::options().write(true).open(&path).unwrap();
             let root = Arc::new(Root::open(dir.path()).unwrap());
-            let live = Live::new(root, Arc::clone(&manifest)).only_whole();
+            let live = &Live::new(root, Arc::clone(&manifest));
             let tells = live.cached(0, 0).is_some();
-            let content = Cut { live: &live, file: &file, at, is_before, left };
-            let tries = [0, 1].map(|piece| Try { piece, content: &content });
-            let pieces = tries.iter().map(|it| Piece::new(0, it, &manifest, &cancel));
+            let content = Cut { live, file, at, left, back };
+            let pieces = 0..manifest.pieces.len();
+            let tries: Vec<_> = pieces.map(|piece| Try { piece, content: &content }).collect();
+            let pieces = tries.iter().map(|it| CutPiece(Piece::new(0, it, &manifest, &cancel)));
             let mut right = Vec::new();
-            digests(Engine::taking_lent(), pieces, |piece, digest| {
+            digests(Engine::taking_lent(), pieces, |CutPiece(piece), digest| {
                 if digest.is_ok_and(|digest| digest == manifest.pieces[0]) {
                     right.push(piece.number);
                 }
                 true
             });
-            let is_first_there = at > 0 || left >= 8 * MIB;
-            let wanted: &[usize] = if is_first_there { &[0] } else { &[] };
-            assert!(right == wanted || !tells, "cut to {left}: {right:?}");
+            let how = (size, at, left, back);
+            assert!(right == wanted || !tells, "{right:?} are right: {how:?}");
         }
     }
 

@@ -3,15 +3,15 @@
 //! When a file is cut off, or its disk fails once the system has given up some of what it held, nothing is left to be
 //! read there, and the system ends a process that tries: by `SIGBUS`, says
 //! [mmap(2)](https://man7.org/linux/man-pages/man2/mmap.2.html). So that signal is taken: what is gone reads as zeros, and
-//! [`Mapped::is_whole`] tells. Where anything else is the reason, whoever took the signal before has it from then on, and
-//! nothing more is mapped.
+//! [`Mapped::is_torn`] tells. Where anything else is the reason, whoever took the signal before has it from then on: nothing
+//! more is mapped, and what is mapped already is as it would be without this.
 
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 use libc::{c_int, c_void, sigaction, siginfo_t};
 use linux_raw_sys::general::{__NR_cachestat, cachestat, cachestat_range};
@@ -41,10 +41,12 @@ impl Mapped {
         Some(Self { watch, memory })
     }
 
-    /// Whether nothing that was read was gone until now. Where a file ends within a page, the rest of that page reads as
-    /// zeros, and this does not tell.
-    pub fn is_whole(&self) -> bool {
-        !self.watch.0.is_torn.load(Ordering::Relaxed)
+    /// Whether something that was read was gone. Where a file ends within a page, the rest of that page reads as zeros, and
+    /// this does not tell.
+    pub fn is_torn(&self) -> bool {
+        // What was read was read before.
+        fence(Ordering::Acquire);
+        self.watch.0.is_torn.load(Ordering::Acquire)
     }
 }
 
@@ -53,7 +55,7 @@ impl AsRef<[u8]> for Mapped {
     /// depend on them than the result of a computation, and that must be allowed to be wrong.
     #[expect(unsafe_code, reason = "what others do to a file is not for the compiler to know")]
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: it is mapped while this lives, and what is gone reads as zeros.
+        // SAFETY: it is mapped while this lives, and what is gone reads as zeros or ends the process.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.memory.len()) }
     }
 }
@@ -145,10 +147,12 @@ extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, _: *mut c_void) 
     // SAFETY: the system fills it.
     let (address, code) = unsafe { ((*info).si_addr().addr(), (*info).si_code) };
     let slot = SLOTS.iter().find(|slot| slot.holds(address));
-    if let Some(slot) = slot.filter(|_| code == libc::BUS_ADRERR)
-        && put_zeros(address)
-    {
-        return slot.is_torn.store(true, Ordering::Relaxed);
+    if let Some(slot) = slot.filter(|_| code == libc::BUS_ADRERR) {
+        // Before other threads can read the zeros.
+        slot.is_torn.store(true, Ordering::Release);
+        if put_zeros(address) {
+            return;
+        }
     }
     IS_TAKEN.store(false, Ordering::Relaxed);
     // SAFETY: who took the signal before is put back, as the system told it, or the system itself.
@@ -202,12 +206,12 @@ mod tests {
     fn what_is_cut_off_reads_as_zeros_and_the_rest_as_it_was() {
         let (file, memory) = ones();
         let mapped = Mapped { watch: Watch::over(&memory).unwrap(), memory };
-        assert!(mapped.as_ref().iter().all(|byte| *byte == 1) && mapped.is_whole());
+        assert!(mapped.as_ref().iter().all(|byte| *byte == 1) && !mapped.is_torn());
         for left in [PAGES - 1, 1] {
             file.set_len((left * PAGE) as u64).unwrap();
             let (there, gone) = mapped.as_ref().split_at(left * PAGE);
             assert!(there.iter().all(|byte| *byte == 1));
-            assert!(gone.iter().all(|byte| *byte == 0) && !mapped.is_whole());
+            assert!(gone.iter().all(|byte| *byte == 0) && mapped.is_torn());
         }
     }
 

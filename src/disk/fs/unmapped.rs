@@ -10,7 +10,7 @@ impl Mapped {
         None
     }
 
-    pub fn is_whole(&self) -> bool {
+    pub fn is_torn(&self) -> bool {
         match *self {}
     }
 }
