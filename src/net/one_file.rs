@@ -13,6 +13,9 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use librqbit::file_info::FileInfo;
 use librqbit::{FileDetailsAttrs, ManagedTorrent, Session, TorrentMetadata};
+use librqbit_core::torrent_metainfo::TorrentMetaV1Info;
+
+use crate::heap;
 
 /// Begins anew, as one file, with a torrent that was added and paused and could not begin.
 pub(super) async fn begin_anew(
@@ -22,19 +25,22 @@ pub(super) async fn begin_anew(
     let has_begun = torrent.wait_until_initialized().await.is_ok();
     ensure!(!has_begun, "it began with its own list of files");
     let metadata = torrent.metadata.swap(None).context("it has no list of files")?;
-    torrent.metadata.store(Some(Arc::new(as_one_file(metadata))));
+    torrent.metadata.store(Some(Arc::new(as_one_file(&metadata)?)));
+    heap::drop_aside(metadata);
     session.unpause(torrent).await
 }
 
-/// The list of a large torrent is large: it is not copied where nobody else has it any more.
-fn as_one_file(metadata: Arc<TorrentMetadata>) -> TorrentMetadata {
-    let metadata = Arc::try_unwrap(metadata).unwrap_or_else(|shared| TorrentMetadata {
-        info: shared.info.clone(),
-        torrent_bytes: shared.torrent_bytes.clone(),
-        info_bytes: shared.info_bytes.clone(),
-        file_infos: Vec::new(),
-    });
-    let lengths = metadata.lengths();
+/// The lists of a large torrent are large: they are not kept.
+fn as_one_file(metadata: &TorrentMetadata) -> anyhow::Result<TorrentMetadata> {
+    let (listed, lengths) = (metadata.info.info(), metadata.lengths());
+    let info = TorrentMetaV1Info {
+        name: listed.name.clone(),
+        pieces: listed.pieces.clone(),
+        piece_length: listed.piece_length,
+        length: Some(lengths.total_length()),
+        private: listed.private,
+        ..TorrentMetaV1Info::default()
+    };
     let all = FileInfo {
         relative_filename: PathBuf::from("all"),
         offset_in_torrent: 0,
@@ -42,5 +48,10 @@ fn as_one_file(metadata: Arc<TorrentMetadata>) -> TorrentMetadata {
         attrs: FileDetailsAttrs::default(),
         len: lengths.total_length(),
     };
-    TorrentMetadata { file_infos: vec![all], ..metadata }
+    Ok(TorrentMetadata {
+        info: info.validate()?,
+        torrent_bytes: metadata.torrent_bytes.clone(),
+        info_bytes: metadata.info_bytes.clone(),
+        file_infos: vec![all],
+    })
 }

@@ -37,6 +37,7 @@ use super::storage::{View, factory};
 pub use super::turn::Turn;
 use super::turn::Turns;
 use crate::disk::fs::{FsError, Root};
+use crate::heap;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, InfoHash, PieceSet};
 
@@ -297,6 +298,8 @@ impl Swarm {
     pub async fn add(&self, turn: &Turn, torrent: Torrent) -> Result<Joined, SwarmError> {
         let info_hash = turn.info_hash;
         let _needed = self.rest.needed();
+        // librqbit takes a large torrent apart in much memory, and cannot have what other threads freed.
+        heap::give_back();
         // Whoever had the last turn may have ended too early to leave.
         self.delete(info_hash).await;
         turn.is_noticed().await;

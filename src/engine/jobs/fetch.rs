@@ -16,6 +16,7 @@ use crate::disk::reuse::{self, Probing, Recipes, Sources};
 use crate::disk::staging::Staging;
 use crate::disk::superseded::Superseded;
 use crate::engine::job::{Checked, Fetched, Outcome, Planned};
+use crate::heap;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::manifest::{EntryIndex, PieceSet};
 use crate::model::size::size;
@@ -175,6 +176,8 @@ async fn download(
         }
     };
     let downloaded = download.end().await;
+    // What librqbit needed is free now.
+    heap::give_back_aside();
     match (result, news) {
         (Err(fault), _) if fault.kind != FaultKind::Cancelled => Err(fault),
         (_, Some(checked)) => Ok(Ended::Superseded(Box::new(checked))),
