@@ -20,8 +20,9 @@
 //! removed. Anything else is the user's.
 //!
 //! A module uses only what stands before it:
-//! `model < origin < disk < net < config, heap, paths, logging, publish < engine < control < demo < ui`.
+//! `heap, model < origin < disk < net < config, paths, logging, publish < engine < control < demo < ui`.
 
+pub mod heap;
 pub mod model;
 
 pub mod origin;
@@ -31,7 +32,6 @@ pub mod disk;
 pub mod net;
 
 pub mod config;
-pub mod heap;
 pub mod logging;
 pub mod paths;
 pub mod publish;

@@ -17,6 +17,9 @@ use librqbit_core::torrent_metainfo::TorrentMetaV1Info;
 
 use crate::heap;
 
+/// What the one file is called. A torrent's own name need not be a file's.
+const NAME: &str = "all";
+
 /// Begins anew, as one file, with a torrent that was added and paused and could not begin.
 pub(super) async fn begin_anew(
     session: &Arc<Session>,
@@ -34,7 +37,7 @@ pub(super) async fn begin_anew(
 fn as_one_file(metadata: &TorrentMetadata) -> anyhow::Result<TorrentMetadata> {
     let (listed, lengths) = (metadata.info.info(), metadata.lengths());
     let info = TorrentMetaV1Info {
-        name: listed.name.clone(),
+        name: Some(NAME.as_bytes().into()),
         pieces: listed.pieces.clone(),
         piece_length: listed.piece_length,
         length: Some(lengths.total_length()),
@@ -42,7 +45,7 @@ fn as_one_file(metadata: &TorrentMetadata) -> anyhow::Result<TorrentMetadata> {
         ..TorrentMetaV1Info::default()
     };
     let all = FileInfo {
-        relative_filename: PathBuf::from("all"),
+        relative_filename: PathBuf::from(NAME),
         offset_in_torrent: 0,
         piece_range: 0..lengths.total_pieces(),
         attrs: FileDetailsAttrs::default(),

@@ -6,11 +6,11 @@ use std::path::Path;
 
 /// From the ground up. Modules of one floor do not use each other.
 const FLOORS: &[&[&str]] = &[
-    &["model"],
+    &["heap", "model"],
     &["origin"],
     &["disk"],
     &["net"],
-    &["config", "heap", "paths", "logging", "publish"],
+    &["config", "paths", "logging", "publish"],
     &["engine"],
     &["control"],
     &["demo"],
