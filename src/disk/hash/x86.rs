@@ -28,9 +28,9 @@ const K: [i32; 4] = [
 ];
 
 /// *Measured* in GB/s on one core of an EPYC (Zen 5 at 4 GHz), of another (Zen 3 at 2.9 GHz), and of a Xeon (Emerald Rapids
-/// at 3 GHz): AVX-512 twice 13 on the first; AVX-512 10.7 there and 6.8 on the last; SHA-NI 4.0 on the second, and 5.1 and
-/// 1.6 on the others before its order was chosen by hand; AVX2 3.7, 3.2, 2.9; the library 2.1, 1.6, 1.6. Other processors
-/// of Intel are taken to be like that one.
+/// at 3 GHz): AVX-512 twice 13 on the first; AVX-512 10.7 there and 6.8 on the last, and on a later one (Granite Rapids) 7.3
+/// with what it takes to bring the bytes near; SHA-NI 4.0 on the second, and 5.1 and 1.6 on the others before its order was
+/// chosen by hand; AVX2 3.7, 3.2, 2.9; the library 2.1, 1.6, 1.6. Other processors of Intel are taken to be like that one.
 pub(super) fn engines() -> Vec<Engine> {
     let plain = |name, lanes, worthwhile, compress| Engine {
         name,
@@ -40,7 +40,7 @@ pub(super) fn engines() -> Vec<Engine> {
         compress,
     };
     let twice = plain("AVX-512 twice", 32, 5, avx512_twice as Compress);
-    // Only there does the system tell where a file lies in memory.
+    // Only there does the system tell what it holds of a file.
     let takes_lent = cfg!(all(target_os = "linux", target_env = "gnu")) && second_cache() >= ROOMY;
     let wide = Engine { takes_lent, ..plain("AVX-512", 16, 5, avx512) };
     let own = plain("SHA-NI", sha_ni::STREAMS, 2, sha_ni);
@@ -59,8 +59,8 @@ pub(super) fn engines() -> Vec<Engine> {
 const ZEN_5: u32 = 0x1a;
 
 /// Bytes of a core's second cache. *Measured* on two cores of Xeons, with files as the system holds them after they were
-/// read: where it has 2 MiB (Granite Rapids), a check takes a quarter less time when nothing is read first. Those with 1 MiB
-/// (Skylake) took a sixth longer when memory was as little as fetched ahead, and were not tried since.
+/// read: where it has 2 MiB (Granite Rapids), a check takes a quarter less time when nothing is read first. One with 1 MiB
+/// (Skylake) took a sixth longer when the processor only fetched ahead, and was not tried since.
 const ROOMY: u32 = 2 << 20;
 
 /// Bytes of a core's second cache, of a processor of Intel: its manual, volume 2A, `CPUID` with 4. Others were not measured.
