@@ -110,10 +110,10 @@ impl Watch {
         let (first, end) = (start / PAGE, (start + memory.len()).div_ceil(PAGE));
         let count = u16::try_from(end - first).ok()?;
         let pages = (first as u64) << COUNT | u64::from(count);
-        let is_free = |slot: &&Slot| {
+        let claim = |slot: &&Slot| {
             slot.pages.compare_exchange(0, pages, Ordering::Acquire, Ordering::Relaxed).is_ok()
         };
-        let watch = Self(SLOTS.iter().find(is_free)?);
+        let watch = Self(SLOTS.iter().find(claim)?);
         IS_TAKEN.load(Ordering::Relaxed).then_some(watch)
     }
 }
